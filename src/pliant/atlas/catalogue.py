@@ -1,0 +1,40 @@
+"""What a configuration may name: the systems, dynamics and estimators of this installation."""
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalogue:
+    """The names that an atlas may use, with what a configuration may leave out or set.
+
+    Parameters
+    ----------
+    systems
+        The defaults of every system: for each dynamics its `dt`, `horizon`, `burn_in` and `replicas`.
+    dynamics
+        The names of the dynamics.
+    estimators
+        For every estimator the names of its options.
+    """
+
+    systems: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    dynamics: tuple[str, ...]
+    estimators: Mapping[str, tuple[str, ...]]
+
+
+def installed() -> Catalogue:
+    """The catalogue of everything that lies in the component folders; it imports all of them."""
+    import pliant.dynamics
+    import pliant.estimators
+    import pliant.systems
+
+    systems = {system.name: system.defaults for system in pliant.systems.components().values()}
+    estimators = {name: _options(cls) for name, cls in pliant.estimators.components().items()}
+    return Catalogue(systems, tuple(pliant.dynamics.components()), estimators)
+
+
+def _options(estimator: type) -> tuple[str, ...]:
+    return tuple(inspect.signature(estimator).parameters)
