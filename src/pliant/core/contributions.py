@@ -1,0 +1,100 @@
+"""What one replica hands over, and how a set of replicas becomes influence values that may simply be averaged.
+
+An estimator's gradient over R replicas is the mean of R influence values, and its error bar their standard deviation
+over sqrt(R). For estimators that average over replicas these are the replicas' own gradients; for those built from
+products of averages they are the jackknife's pseudo-values, which average to the unbiased (U-statistic) estimate.
+"""
+
+import abc
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+
+class Contribution(eqx.Module):
+    """The statistics of one replica; gathered, every array has a leading axis of replicas.
+
+    **Fields**: `observable`, shape `obs`; `unfinished`: 1 where the horizon cut the observable short, or None.
+    """
+
+    observable: eqx.AbstractVar[Float[Array, "*obs"]]
+    unfinished: eqx.AbstractVar[Float[Array, ""] | None]
+
+    @abc.abstractmethod
+    def influence(self) -> PyTree:
+        """Per-replica values whose mean is the gradient: leaves of shape `(replicas, *obs, *parameter)`."""
+
+    def mixing(self) -> dict[str, tuple[Array, Array]]:
+        """Averages over the first and the second half of each trajectory, by name; empty where none were taken."""
+        return {}
+
+
+class Direct(Contribution):
+    """A replica's own unbiased gradient."""
+
+    observable: Float[Array, "*obs"]
+    gradient: PyTree
+    unfinished: Float[Array, ""] | None = None
+
+    def influence(self) -> PyTree:
+        return self.gradient
+
+
+class Forward(Contribution):
+    """A replica's observable alone."""
+
+    observable: Float[Array, "*obs"]
+    unfinished: Float[Array, ""] | None = None
+
+    def influence(self) -> PyTree:
+        return self.observable
+
+
+class Covariance(Contribution):
+    r"""The averages behind $E[\partial O] + E[O S] - E[O] E[S]$ with a score $S$.
+
+    **Fields** beside the observable: `score` like the parameters; `product` of observable and score and `explicit`
+    derivative of the observable, leaves of shape `(*obs, *parameter)`; `halves`: averages over the two halves of the
+    trajectory for the test of mixing.
+
+    The product of means is taken over pairs of different replicas, which makes the estimate unbiased at any number of
+    replicas (leave-one-out centring). Source: Hoeffding, Ann. Math. Stat. 19, 293 (1948); Miller, Biometrika 61, 1 (1974).
+    """
+
+    observable: Float[Array, "*obs"]
+    score: PyTree
+    product: PyTree
+    explicit: PyTree
+    unfinished: Float[Array, ""] | None = None
+    halves: dict[str, tuple[Array, Array]] = eqx.field(default_factory=dict)
+
+    def influence(self) -> PyTree:
+        def leaf(score: Array, product: Array, explicit: Array) -> Array:
+            return explicit + product - _pairs(self.observable, score)
+
+        return jax.tree.map(leaf, self.score, self.product, self.explicit)
+
+    def mixing(self) -> dict[str, tuple[Array, Array]]:
+        return self.halves
+
+
+def _pairs(a: Float[Array, "replicas *obs"], b: Float[Array, "replicas *parameter"]) -> Array:
+    """Pseudo-values of the product of the two means, taken over pairs of different replicas."""
+    replicas = a.shape[0]
+    if replicas < 2:
+        return jnp.full((1, *a.shape[1:], *b.shape[1:]), jnp.nan)
+    others_a, others_b = _others(a), _others(b)
+    cross = jnp.mean(outer(a, others_b), axis=0)
+    return outer(a, others_b) + outer(others_a, b) - cross
+
+
+def _others(values: Float[Array, "replicas ..."]) -> Array:
+    """The mean over all other replicas, for each of them."""
+    return (jnp.sum(values, axis=0) - values) / (values.shape[0] - 1)
+
+
+def outer(a: Float[Array, "replicas *obs"], b: Float[Array, "replicas *parameter"]) -> Array:
+    """The outer product of the trailing axes for every replica."""
+    return a.reshape(a.shape + (1,) * (b.ndim - 1)) * b.reshape(b.shape[:1] + (1,) * (a.ndim - 1) + b.shape[1:])

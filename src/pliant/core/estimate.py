@@ -1,0 +1,138 @@
+"""What `gradient` and `expectation` give back: values with error bars, and the verdict."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from pliant.core import trees
+from pliant.core.contributions import Contribution
+from pliant.core.verdict import Evidence, Verdict, judge
+
+
+class Estimate(eqx.Module):
+    """A mean with its standard error.
+
+    **Fields**: `value`, `standard_error`: arrays of the observable's shape; `replicas`: shape (replicas, *obs) or None.
+    """
+
+    value: Float[Array, "*obs"]
+    standard_error: Float[Array, "*obs"]
+    replicates: Float[np.ndarray, "replicas *obs"] | None = None
+
+    def __str__(self) -> str:
+        return f"{np.asarray(self.value)} ± {np.asarray(self.standard_error)}"
+
+
+class GradientEstimate(eqx.Module):
+    """A gradient with its error bar and verdict; printing it shows a table.
+
+    **Fields**: `value`: the tree that `wrt` selected, its parameters replaced by derivatives (shape
+    `(*obs, *parameter)`) and everything else by None; `standard_error`: the same structure; `observable`: the
+    observable itself; `snr`: the norm of the value over the norm of its standard error; `verdict`; `replicates`: the
+    per-replica gradients with a leading axis, where they were asked for; `cost`: seconds and the like, by name.
+    """
+
+    value: PyTree
+    standard_error: PyTree
+    observable: Estimate
+    snr: float
+    verdict: Verdict
+    estimator: str
+    replicas: int
+    replicates: PyTree | None = None
+    cost: dict[str, float] = eqx.field(default_factory=dict)
+
+    def __rich__(self) -> Any:
+        from pliant.core.printing import table
+
+        return table(self)
+
+    def __str__(self) -> str:
+        from pliant.core.printing import as_text
+
+        return as_text(self)
+
+    __repr__ = __str__
+
+
+def mean_and_error(values: np.ndarray, correlated: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """The mean over the first axis and its standard error, in double precision.
+
+    `correlated` values are consecutive batches of one chain: what correlation is left between them widens the error.
+    """
+    from pliant.core.statistics import integrated_autocorrelation_time
+
+    samples = np.asarray(values, dtype=np.float64)
+    count = samples.shape[0]
+    mean = np.mean(samples, axis=0)
+    if count < 2:
+        return mean, np.full_like(mean, np.nan)
+    error = np.std(samples, axis=0, ddof=1) / np.sqrt(count)
+    if correlated:
+        columns = samples.reshape(count, -1).T
+        tau = np.array([max(2 * integrated_autocorrelation_time(column)[0], 1.0) for column in columns])
+        error = error * np.sqrt(tau.reshape(mean.shape))
+    return mean, error
+
+
+def summarise(
+    contribution: Contribution,
+    *,
+    findings: list[str],
+    notes: list[str],
+    estimator: str,
+    keep: bool,
+    correlated: bool,
+    cost: dict[str, float],
+    pick: Any = lambda tree: tree,
+    exact: bool = False,
+) -> GradientEstimate:
+    """Average gathered contributions into an estimate and judge it. `pick` takes the user's subtree."""
+    with jax.ensure_compile_time_eval():
+        influence = jax.tree.map(np.asarray, contribution.influence())
+    pairs = jax.tree.map(lambda leaf: _moments(leaf, correlated, exact), influence)
+    is_pair = lambda node: isinstance(node, tuple)
+    mean = jax.tree.map(lambda pair: pair[0], pairs, is_leaf=is_pair)
+    error = jax.tree.map(lambda pair: pair[1], pairs, is_leaf=is_pair)
+    observed = np.asarray(contribution.observable)
+    evidence = Evidence(
+        influence=_flat(influence),
+        names=trees.names(pick(mean)),
+        value=_flat(mean, batch=False),
+        standard_error=_flat(error, batch=False),
+        observable=observed,
+        unfinished=None if contribution.unfinished is None else np.asarray(contribution.unfinished),
+        halves={name: (np.asarray(a), np.asarray(b)) for name, (a, b) in contribution.mixing().items()},
+        findings=findings,
+        notes=notes,
+        exact=exact,
+    )
+    like = lambda tree: pick(jax.tree.map(lambda leaf, old: jnp.asarray(leaf, old.dtype), tree, influence))
+    value, spread = np.linalg.norm(evidence.value), np.linalg.norm(evidence.standard_error)
+    return GradientEstimate(
+        value=like(mean),
+        standard_error=like(error),
+        observable=Estimate(*map(jnp.asarray, _moments(observed, correlated, exact))),
+        snr=float(value / spread) if spread > 0 else float("inf") if value > 0 else 0.0,
+        verdict=judge(evidence),
+        estimator=estimator,
+        replicas=len(observed),
+        replicates=pick(influence) if keep else None,
+        cost=cost,
+    )
+
+
+def _moments(values: np.ndarray, correlated: bool, exact: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and error; an exact value comes as one replica without spread."""
+    mean, error = mean_and_error(values, correlated)
+    return mean, np.zeros_like(error) if exact else error
+
+
+def _flat(tree: PyTree, batch: bool = True) -> np.ndarray:
+    leaves = jax.tree.leaves(tree)
+    shape = (len(leaves[0]), -1) if batch else (-1,)
+    return np.concatenate([np.asarray(leaf, np.float64).reshape(shape) for leaf in leaves], axis=-1)

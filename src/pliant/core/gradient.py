@@ -1,0 +1,112 @@
+"""The one call: the gradient of what a simulation observes with respect to what it is made of."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jaxtyping import PRNGKeyArray
+
+from pliant.core import engine, prepare, scout, trees, validate
+from pliant.core.estimate import GradientEstimate, summarise
+from pliant.core.estimator import Estimator, Problem
+from pliant.core.laws import Balance, Law
+from pliant.core.observable import Observable
+
+
+def gradient(
+    law: Law,
+    observable: Observable,
+    estimator: Estimator,
+    *,
+    horizon: int | None = None,
+    replicas: int | None = None,
+    key: PRNGKeyArray | None = None,
+    wrt: Callable | None = None,
+    keep_replicates: bool = False,
+    memory: float = 1e9,
+    generator: str = "fused",
+    progress: bool = True,
+    devices: int | None = None,
+) -> GradientEstimate:
+    """The derivative of the expected observable with respect to parameters of the law, with error bar and verdict.
+
+    **Arguments**
+
+    - `law`: an `Evolve`, `Weigh` or `Balance` law; its inexact array leaves are its parameters.
+    - `observable`: what is measured, a fold over the trajectory; a scalar or an array of fixed shape.
+    - `estimator`: how the gradient is estimated, from `pliant.estimators`.
+    - `horizon`: steps; `replicas`: independent trajectories; `key`: from `jax.random.key`. A `Balance` law needs none
+      of the three. One replica is one long chain, whose error bar comes from batch means where the estimator has them.
+    - `wrt`: a function of the law that selects parameters, `lambda law: law.potential`; all of them by default.
+    - `keep_replicates`: keep the per-replica gradients in `.replicates`.
+    - `memory`: bytes that a chunk of replicas may take, roughly; results do not depend on it.
+    - `generator`: "fused" (this library's counter-based generator) or "jax" (`jax.random`).
+    - `progress`: whether a bar is shown for what lasts longer than a few seconds.
+    - `devices`: how many local devices to use; all by default.
+
+    **Returns** a `GradientEstimate`: `.value` has the structure that `wrt` selects, leaves of shape
+    `(*observable, *parameter)`.
+
+    **Raises** ValueError for a bad argument, `NotApplicable` (with the physics) where the estimator cannot serve.
+
+    Calls that differ only in key, parameter values or other array data reuse the compilation.
+    """
+    started = time.perf_counter()
+    validate.observable_and_estimator(observable, estimator)
+    if isinstance(law, Balance):
+        return _balanced(law, observable, estimator, wrt, started)
+    evolution, pick = validate.evolving(law), prepare.through(law, wrt)
+    steps = validate.positive_whole("horizon", horizon)
+    problem = prepare.problem(evolution, observable.at_horizon(steps), pick)
+    estimator.check(problem)
+    settings = prepare.settings(problem, estimator, steps, replicas, key, memory, generator, devices)
+    findings = _findings(problem, estimator, settings)
+    if settings.replicas == 1:
+        estimator = estimator.for_one_chain(problem)
+    contribution, seconds = engine.gather(problem, estimator, settings, progress=progress)
+    return summarise(
+        engine.merge_batches(contribution, estimator),
+        findings=findings,
+        notes=[f"what is estimated: {estimator.target}"],
+        estimator=type(estimator).__name__,
+        keep=keep_replicates,
+        correlated=estimator.batches is not None,
+        cost={"seconds": seconds, "total_seconds": time.perf_counter() - started},
+        pick=pick,
+    )
+
+
+def _findings(problem: Problem, estimator: Estimator, settings: engine.Settings) -> list[str]:
+    """What can be known before the run that speaks against trust."""
+    law: Any = problem.law()
+    states = scout.walk(law, jax.random.fold_in(settings.key, 0x5C0), settings.horizon)
+    if len(jax.tree.leaves(states)[0]) == 0:
+        return []
+    found = list(scout.unstable(law, states))
+    if estimator.pathwise:
+        found += scout.discontinuous(law, problem.observable, states)
+    return found
+
+
+def _balanced(
+    law: Balance, observable: Observable, estimator: Estimator, wrt: Callable | None, started: float
+) -> GradientEstimate:
+    """The gradient through a balance: one deterministic solve, whose error bar is that of the solver."""
+    trees.check_finite(law, "law")
+    pick = prepare.through(law, wrt)
+    problem = prepare.problem(law, observable, pick)
+    estimator.check(problem)
+    contribution, findings = estimator.solve(problem)
+    return summarise(
+        contribution,
+        findings=findings,
+        notes=["a balance is deterministic: its error bar is that of the solver"],
+        estimator=type(estimator).__name__,
+        keep=False,
+        correlated=False,
+        cost={"total_seconds": time.perf_counter() - started},
+        pick=pick,
+        exact=True,
+    )
+

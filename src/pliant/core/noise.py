@@ -1,0 +1,136 @@
+"""Noise that a law declares and the engine draws: a pure function of (key, replica, step).
+
+A law declares its noise instead of drawing it. From that one declaration come pathwise derivatives (the noise is
+held), common random numbers (the same noise twice), reversal (the noise drawn again) and speed (drawn in blocks).
+"""
+
+import abc
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
+
+from pliant.core import random
+
+# Steps of a law with little noise are drawn in pairs, so that no half of a pair of normals is thrown away.
+_ALWAYS_WHOLE = 32
+
+Streams = tuple[random.Words, ...]
+
+
+class Noise(eqx.Module):
+    """A block of independent random numbers per step, of one fixed law without parameters.
+
+    `dtype=None` takes the dtype of the law's state.
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True, default=())
+    dtype: Any = eqx.field(static=True, default=None)
+
+    @property
+    def size(self) -> int:
+        """How many random numbers a step takes."""
+        return math.prod(self.shape)
+
+    @abc.abstractmethod
+    def pair(self, first: random.Words, second: random.Words, dtype: jnp.dtype) -> Array:
+        """Two variates from random words, as the parts of one complex number."""
+
+    @abc.abstractmethod
+    def draw(self, key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+        """The same law from `jax.random`."""
+
+
+class Normal(Noise):
+    """Independent standard normals."""
+
+    def pair(self, first: random.Words, second: random.Words, dtype: jnp.dtype) -> Array:
+        return random.normal_pair(first, second, dtype)
+
+    def draw(self, key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+        return jax.random.normal(key, shape, dtype)
+
+
+class Uniform(Noise):
+    """Independent uniforms on (0, 1)."""
+
+    def pair(self, first: random.Words, second: random.Words, dtype: jnp.dtype) -> Array:
+        return random.uniform_pair(first, second, dtype)
+
+    def draw(self, key: PRNGKeyArray, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+        return jax.random.uniform(key, shape, dtype)
+
+
+def declared(noise: PyTree) -> list[Noise]:
+    """The declarations in a law's `noise`."""
+    return jax.tree.leaves(noise, is_leaf=_is_noise)
+
+
+def _is_noise(node: Any) -> bool:
+    return isinstance(node, Noise)
+
+
+class NoiseSource(eqx.Module):
+    """The noise of one replica, drawn for `group` steps at a time.
+
+    **Fields**: `noise` the law's declaration; `dtype` for declarations that leave theirs open; `generator` "fused"
+    (this library's counter-based generator) or "jax" (`jax.random`).
+    """
+
+    noise: PyTree
+    key: PRNGKeyArray
+    replica: UInt32[Array, ""]
+    dtype: Any = eqx.field(static=True)
+    generator: str = eqx.field(static=True, default="fused")
+
+    @property
+    def group(self) -> int:
+        """Steps that share one draw: two where a step alone would waste half a pair."""
+        sizes = [leaf.size for leaf in declared(self.noise)]
+        return 2 if any(size % 2 and size < _ALWAYS_WHOLE for size in sizes) else 1
+
+    def streams(self) -> list[Streams]:
+        """The keys of every element of the noise: the same at all steps, so a loop computes them before it starts."""
+        return [self._streams(index, leaf) for index, leaf in enumerate(declared(self.noise))]
+
+    def blocks(self, streams: list[Streams], first_group: UInt32[Array, ""], groups: int) -> list[Array]:
+        """Raw noise of `groups` consecutive groups: one array per declaration, its leading axis the group."""
+        counters = jnp.asarray(first_group, jnp.uint32) + jnp.arange(groups, dtype=jnp.uint32)
+        draw = self._plain if self.generator == "jax" else self._fused
+        leaves = zip(declared(self.noise), streams, strict=True)
+        return [draw(index, leaf, stream, counters) for index, (leaf, stream) in enumerate(leaves)]
+
+    def unpack(self, raw: list[Array], position: int) -> PyTree:
+        """The noise of one step of a group in the structure that the law declared."""
+        leaves = [self._take(leaf, array, position) for leaf, array in zip(declared(self.noise), raw, strict=True)]
+        return jax.tree.unflatten(jax.tree.structure(self.noise, is_leaf=_is_noise), leaves)
+
+    def _streams(self, index: int, leaf: Noise) -> Streams:
+        rows = jnp.arange(-(-self.group * leaf.size // 2), dtype=jnp.uint32)
+        stream = random.words(jax.random.fold_in(self.key, index))
+        # One key per element of the noise leaves both counter words free for the replica and the step.
+        return tuple(random.threefry(stream, (jnp.full_like(rows, half), rows)) for half in (0, 1))
+
+    def _fused(self, index: int, leaf: Noise, streams: Streams, counters: Array) -> Array:
+        counter = (jnp.broadcast_to(self.replica, (counters.size, 1)), counters[:, None])
+        dtype = self._dtype(leaf)
+        first = random.threefry(streams[0], counter)
+        second = random.threefry(streams[1], counter) if dtype == jnp.float64 else first
+        return leaf.pair(first, second, dtype)
+
+    def _plain(self, index: int, leaf: Noise, streams: Streams, counters: Array) -> Array:
+        key = jax.random.fold_in(jax.random.fold_in(self.key, index), self.replica)
+        size, dtype = (self.group * leaf.size,), self._dtype(leaf)
+        return jax.vmap(lambda counter: leaf.draw(jax.random.fold_in(key, counter), size, dtype))(counters)
+
+    def _take(self, leaf: Noise, array: Array, position: int) -> Float[Array, "..."]:
+        if jnp.iscomplexobj(array):
+            array = jnp.concatenate([array.real, array.imag])
+        start = position * leaf.size
+        return array[start : start + leaf.size].reshape(leaf.shape)
+
+    def _dtype(self, leaf: Noise) -> jnp.dtype:
+        return jnp.dtype(self.dtype if leaf.dtype is None else leaf.dtype)

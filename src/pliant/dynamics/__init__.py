@@ -1,0 +1,5 @@
+"""Laws of motion: one integrator family a file."""
+
+from pliant.core.components import lazy
+
+__getattr__, __dir__, components = lazy(__name__, __path__[0])

@@ -1,0 +1,124 @@
+"""Overdamped Langevin dynamics, also called Brownian dynamics."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+
+from pliant.core.laws import HasDrift, HasPathDensity, HasStationaryDensity, State, Step
+from pliant.core.noise import Normal
+from pliant.core.potential import force
+from pliant.core.validate import positive
+from pliant.dynamics._shared import as_position, at_time, per_coordinate, stiffest, unit_harmonic
+
+_SCHEMES = ("euler_maruyama", "leimkuhler_matthews")
+
+
+class Position(eqx.Module):
+    """The state: a position; `noise` is the last step's noise where the scheme uses it twice."""
+
+    position: Float[Array, "*shape"]
+    noise: Float[Array, "*shape"] | None = None
+
+
+class OverdampedLangevin(HasPathDensity, HasStationaryDensity, HasDrift):
+    r"""Overdamped Langevin dynamics $dx = \mu F(x)\,dt + \sqrt{2 \mu kT}\,dW$ with mobility $\mu = 1/(\gamma m)$.
+
+    **Arguments**: `potential`: a callable `U(position)`; `x0`: where every replica starts, any shape; `dt`, `kT`,
+    `friction` $\gamma$ (a rate), `mass` $m$: positive, numbers or arrays (a mass of shape (n,) stands for n particles).
+    `scheme`:
+
+    - "euler_maruyama": $x' = x + h \mu F(x) + \sqrt{2 \mu kT h}\,R$. Weak order 1; its stationary law is off by O(h). It
+      has an exact discrete path density. Aliases: unadjusted Langevin algorithm (ULA).
+    - "leimkuhler_matthews": $x' = x + h \mu F(x) + \sqrt{\mu kT h / 2}\,(R_n + R_{n+1})$. Stationary averages have weak
+      order 2 and are exact on a harmonic potential. Consecutive steps share a noise, so positions are not Markov and
+      have no tractable path density. Aliases: BAOAB in the limit of high friction.
+
+    Cost: one force a step. Stable on a stiffness k for $h < 2 \gamma m / k$.
+
+    **Raises** ValueError for dt, kT, friction or mass that are not positive.
+
+    Source: Ermak and McCammon, J. Chem. Phys. 69, 1352 (1978); Leimkuhler and Matthews, Appl. Math. Res. Express 2013,
+    34, equation 5.
+    """
+
+    potential: Callable = unit_harmonic
+    x0: Float[Array, "*shape"] = eqx.field(converter=as_position, default=None)  # pyright: ignore[reportAssignmentType]
+    dt: Any = 0.01
+    kT: Any = 1.0
+    friction: Any = 1.0
+    mass: Any = 1.0
+    scheme: str = eqx.field(static=True, default="euler_maruyama")
+
+    def __check_init__(self) -> None:
+        for name in ("dt", "kT", "friction", "mass"):
+            positive(name, getattr(self, name))
+        if self.scheme not in _SCHEMES:
+            raise ValueError(f"Argument `scheme` must be one of {', '.join(_SCHEMES)}, but it was {self.scheme!r}.")
+
+    @property
+    def noise(self) -> Normal:
+        return Normal(self.x0.shape)
+
+    def init(self, key: PRNGKeyArray) -> Position:
+        if self.scheme == "euler_maruyama":
+            return Position(self.x0)
+        return Position(self.x0, jax.random.normal(key, self.x0.shape, self.x0.dtype))
+
+    def step(self, state: Position, noise: Array, t: Step) -> Position:
+        drifted = self._drifted(state.position, t)
+        if state.noise is None:
+            return Position(drifted + self._spread * noise)
+        return Position(drifted + 0.5 * self._spread * (state.noise + noise), noise)
+
+    def drift(self, state: Position, t: Step) -> Array:
+        return self._mobility * force(at_time(self.potential, self.time(t)), state.position)
+
+    def diffusion(self, state: Position, t: Step) -> Array:
+        return jnp.broadcast_to(jnp.sqrt(2 * self.kT * self._mobility), self.x0.shape)
+
+    def log_density(self, state: Position) -> Float[Array, ""]:
+        return -self.potential(state.position) / self.kT
+
+    def path_step(
+        self, memory: PyTree, state: Position, noise: Array, next_state: Position, t: Step
+    ) -> tuple[PyTree, Float[Array, ""]]:
+        spread = jnp.broadcast_to(self._spread, self.x0.shape)
+        rebuilt = (next_state.position - self._drifted(state.position, t)) / spread
+        return memory, -0.5 * jnp.sum(rebuilt**2) - jnp.sum(jnp.log(spread))
+
+    @property
+    def path_singular(self) -> tuple[str, ...]:
+        return ("x0",)
+
+    def refusal(self, capability: type) -> str | None:
+        if capability is HasPathDensity and self.scheme == "leimkuhler_matthews":
+            return (
+                "the Leimkuhler-Matthews scheme uses every noise in two steps: positions alone are not Markov and their "
+                'path density is not tractable; use scheme="euler_maruyama", or BPTT.'
+            )
+        if capability is HasStationaryDensity and hasattr(self.potential, "at"):
+            return "its potential is driven in time and has no stationary state; use BPTT or Girsanov."
+        return super().refusal(capability)
+
+    def step_limit(self, state: State) -> tuple[Float[Array, ""], str] | None:
+        stiffness = stiffest(at_time(self.potential, 0.0), state.position, self._over_mass)
+        return 2 * jnp.asarray(self.friction) / jnp.maximum(stiffness, 1e-30), "2 friction mass / stiffness"
+
+    @property
+    def _over_mass(self) -> Any:
+        return 1.0 / jnp.asarray(self.mass)
+
+    @property
+    def _mobility(self) -> Any:
+        return per_coordinate(1.0 / (self.friction * self.mass), self.x0)
+
+    @property
+    def _spread(self) -> Any:
+        return jnp.sqrt(2 * self.kT * self._mobility * self.dt)
+
+    def _drifted(self, position: Array, t: Step) -> Array:
+        return position + self.dt * self._mobility * force(at_time(self.potential, self.time(t)), position)
