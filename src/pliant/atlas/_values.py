@@ -6,7 +6,7 @@ from typing import Any
 
 from pliant.atlas.toml_lines import TomlLines
 
-AXES = ("dt", "horizon", "burn_in", "replicas")
+AXES: tuple[str, ...] = ("dt", "horizon", "burn_in", "replicas")
 
 
 class ConfigError(ValueError):

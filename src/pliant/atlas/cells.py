@@ -80,7 +80,9 @@ class Cell:
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> "Cell":
         """The inverse of `as_dict`."""
-        return cls(**fields | {"options": tuple(sorted(fields["options"].items()))})
+        options = {"options": tuple(sorted(fields["options"].items()))}
+        merged: dict[str, Any] = {**fields, **options}
+        return cls(**merged)
 
 
 def fingerprint(cells: tuple[Cell, ...]) -> str:

@@ -1,0 +1,74 @@
+"""The table of an atlas in the terminal, and as JSON."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pliant.atlas import numbers
+from pliant.atlas.rows import rows
+from pliant.atlas.states import LOOKS, status_of
+from pliant.atlas.store import Store
+
+_COLUMNS = ("estimator", "T", "gradient", "z", "SNR", "run", "compile", "memory", "verdict")
+
+
+def show(folder: Path, as_json: bool = False) -> None:
+    """Print the table of the atlas in `folder`."""
+    store = Store.open(folder)
+    table, title = rows(store), store.specification()["title"]
+    store.close()
+    if as_json:
+        print(json.dumps(table, indent=1, allow_nan=False))
+        return
+    console = Console()
+    # A table that is sent to a file is not to be cut to the width of a terminal that is not there.
+    console.print(rendered(title, table), width=None if console.is_terminal else 160)
+
+
+def rendered(title: str, table: list[dict[str, Any]]) -> RenderableType:
+    """The whole table, a section for every system under every dynamics, and the counts."""
+    grid = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for column in _COLUMNS:
+        grid.add_column(column, justify="left" if column in ("estimator", "verdict") else "right")
+    section = None
+    for entry in table:
+        here = (entry["system"], entry["dynamics"])
+        if here != section:
+            grid.add_row()
+            grid.add_row(Text(" · ".join(here), style="bold cyan", no_wrap=True))
+            section = here
+        grid.add_row(*_cells(entry))
+    return Group(grid, Text(), _counts(table))
+
+
+def _cells(entry: dict[str, Any]) -> list[str | Text]:
+    look = LOOKS[status_of(entry)]
+    verdict = Text(f"{look.sign} {look.word}", style=look.style)
+    if entry["state"] != "done":
+        why = entry.get("reason") or entry.get("error") or ""
+        return [f"  {entry['estimator']}", str(entry["horizon"]), *[""] * 6, verdict.append(f" {why}", style="dim")]
+    return [
+        f"  {entry['estimator']}",
+        str(entry["horizon"]),
+        numbers.with_error(entry["value"], entry["standard_error"]),
+        numbers.signed(entry["z_score"]),
+        numbers.plain(entry["snr"]),
+        numbers.seconds(entry["seconds"]),
+        numbers.seconds(entry["compile_seconds"]),
+        numbers.size(entry["bytes"]),
+        verdict,
+    ]
+
+
+def _counts(table: list[dict[str, Any]]) -> Text:
+    counts = Counter(status_of(entry) for entry in table)
+    text = Text(f"{len(table)} cells:")
+    for key, look in LOOKS.items():
+        if counts[key]:
+            text.append(f"  {look.sign} {counts[key]} {look.word}", style=look.style)
+    return text
