@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from pliant.potentials._pairs import Rows, displacements, squared_distances, total_force
+
 COULOMB_CONSTANT = 138.93545764438198
 """1 / (4 pi epsilon_0) in kJ nm / (mol e^2), the value of OpenMM."""
 
@@ -34,23 +36,22 @@ class Nonbonded(eqx.Module):
     def energy(self, xyz: Float[Array, "3 n"]) -> Float[Array, ""]:
         """The energy of all pairs."""
         coulomb, sigma, depth = self._pair_parameters()
-        _, inverse_square = self._geometry(xyz)
+        inverse_square = self._inverse_squares(displacements(xyz))
         sixth = (sigma**2 * inverse_square) ** 3
         return jnp.sum(coulomb * jnp.sqrt(inverse_square) + 4 * depth * (sixth**2 - sixth)) / 2
 
     def force(self, xyz: Float[Array, "3 n"]) -> Float[Array, "3 n"]:
         """The force on every atom."""
         coulomb, sigma, depth = self._pair_parameters()
-        displacement, inverse_square = self._geometry(xyz)
+        rows = displacements(xyz)
+        inverse_square = self._inverse_squares(rows)
         sixth = (sigma**2 * inverse_square) ** 3
         radial = coulomb * jnp.sqrt(inverse_square) + 24 * depth * (2 * sixth**2 - sixth)
-        return jnp.sum(radial * inverse_square * displacement, axis=-1)
+        return total_force(radial * inverse_square, rows)
 
-    def _geometry(self, xyz: Float[Array, "3 n"]) -> tuple[Float[Array, "3 n n"], Float[Array, "n n"]]:
-        displacement = xyz[:, :, None] - xyz[:, None, :]
-        square = displacement[0] ** 2 + displacement[1] ** 2 + displacement[2] ** 2
+    def _inverse_squares(self, rows: Rows) -> Float[Array, "n n"]:
         # Pairs that do not interact are moved apart before the division: 0 * inf would be NaN.
-        return displacement, 1 / jnp.where(self._interacting(), square, 1)
+        return 1 / (squared_distances(rows) + jnp.asarray(~self._interacting(), rows[0].dtype))
 
     def _interacting(self) -> np.ndarray:
         mask = ~np.eye(len(self.charge), dtype=bool)

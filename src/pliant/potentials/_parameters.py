@@ -26,6 +26,6 @@ def in_precision_of(position: Float[Array, "*shape"], potential: Tree) -> Tree:
     """
 
     def cast(leaf: Any) -> Any:
-        return leaf.astype(position.dtype) if eqx.is_inexact_array(leaf) else leaf
+        return leaf.astype(position.dtype) if jnp.issubdtype(getattr(leaf, "dtype", int), jnp.inexact) else leaf
 
     return jax.tree.map(cast, potential)

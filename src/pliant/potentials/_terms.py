@@ -88,26 +88,27 @@ class PeriodicTorsions(eqx.Module):
 
     def energy(self, xyz: Float[Array, "3 n"]) -> Float[Array, ""]:
         """The energy of all torsions."""
-        geometry = _Torsion(*_columns(self.atoms, 4), xyz)
-        even, odd = self._fourier_coefficients()
-        waves = geometry.harmonics(len(even))
-        return jnp.sum(self.barrier) + sum(
-            jnp.sum(e * cosine + o * sine) for e, o, (cosine, sine) in zip(even, odd, waves, strict=True)
-        )
+        waves = _Torsion(self.atoms, xyz).harmonics(self._orders())
+        energies = [e * cosine + o * sine for e, o, (cosine, sine) in zip(*self._fourier(), waves, strict=True)]
+        return sum(map(jnp.sum, energies), start=jnp.sum(self.barrier))
 
     def force(self, xyz: Float[Array, "3 n"]) -> Float[Array, "3 n"]:
         """The force on every atom."""
-        geometry = _Torsion(*_columns(self.atoms, 4), xyz)
-        even, odd = self._fourier_coefficients()
-        waves = geometry.harmonics(len(even))
+        torsion = _Torsion(self.atoms, xyz)
+        waves = torsion.harmonics(self._orders())
+        slopes = [e * sine - o * cosine for e, o, (cosine, sine) in zip(*self._fourier(), waves, strict=True)]
+        # The orders are added one by one: stacking them first would cost more than all of the arithmetic.
         torque = sum(
-            n * (e * sine - o * cosine) for n, (e, o, (cosine, sine)) in enumerate(zip(even, odd, waves), start=1)
+            (n * slope for n, slope in enumerate(slopes, start=1)), start=jnp.zeros(len(self.atoms), xyz.dtype)
         )
-        return geometry.force(torque, xyz)
+        return torsion.force(torque, xyz)
 
-    def _fourier_coefficients(self) -> tuple[Float[Array, "orders angles"], Float[Array, "orders angles"]]:
+    def _orders(self) -> int:
+        return max((n for _, n in self.terms), default=0)
+
+    def _fourier(self) -> tuple[Float[Array, "orders angles"], Float[Array, "orders angles"]]:
         row, order = _columns(self.terms, 2)
-        empty = jnp.zeros((max(order, default=0), len(self.atoms)), self.barrier.dtype)
+        empty = jnp.zeros((self._orders(), len(self.atoms)), self.barrier.dtype)
         even = empty.at[order - 1, row].add(self.barrier * jnp.cos(self.phase))
         odd = empty.at[order - 1, row].add(self.barrier * jnp.sin(self.phase))
         return even, odd
@@ -116,8 +117,8 @@ class PeriodicTorsions(eqx.Module):
 class _Torsion:
     """The geometry of many dihedral angles i-j-k-l at once."""
 
-    def __init__(self, i, j, k, l, xyz: Float[Array, "3 n"]):  # noqa: E741
-        self.atoms = i, j, k, l
+    def __init__(self, atoms: tuple[Quadruple, ...], xyz: Float[Array, "3 n"]):
+        self.atoms = i, j, k, l = _columns(atoms, 4)  # noqa: E741
         self.first, self.axis, self.last = xyz[:, j] - xyz[:, i], xyz[:, k] - xyz[:, j], xyz[:, l] - xyz[:, k]
         self.normal_1, self.normal_2 = _cross(self.first, self.axis), _cross(self.axis, self.last)
 
