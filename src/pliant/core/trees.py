@@ -86,3 +86,18 @@ def stop_gradient(tree: PyTree) -> PyTree:
     """The same tree with its inexact arrays held constant under differentiation."""
     dynamic, static = eqx.partition(tree, eqx.is_inexact_array)
     return eqx.combine(jax.lax.stop_gradient(dynamic), static)
+
+
+def first_name(path: tuple) -> str:
+    """The outermost name in a leaf's path."""
+    return jax.tree_util.keystr(path[:1]).strip(".[]'") if path else "state"
+
+
+def inputs_used(function: Callable, tree: PyTree) -> list[bool]:
+    """For every leaf of `tree`, whether the outputs of `function(tree)` can depend on it."""
+    jaxpr = jax.make_jaxpr(function)(tree).jaxpr
+    needed = {var for var in jaxpr.outvars if not hasattr(var, "val")}
+    for equation in reversed(jaxpr.eqns):
+        if needed.intersection(equation.outvars):
+            needed.update(var for var in equation.invars if not hasattr(var, "val"))
+    return [var in needed for var in jaxpr.invars]

@@ -3,9 +3,18 @@
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
+
+
+class Phase(eqx.Module):
+    """A point in phase space; `force`: the force there, where a scheme keeps it for its next step."""
+
+    position: Float[Array, "*shape"]
+    velocity: Float[Array, "*shape"]
+    force: Float[Array, "*shape"] | None = None
 
 
 def unit_harmonic(position: Float[Array, "*shape"]) -> Float[Array, ""]:
@@ -17,6 +26,11 @@ def as_position(x0: Any) -> Float[Array, "*shape"]:
     """Field converter: an array of floating point numbers; the origin of a line by default."""
     array = jnp.zeros(1) if x0 is None else jnp.asarray(x0)
     return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(jnp.result_type(float))
+
+
+def as_number(value: Any) -> Any:
+    """Field converter: Python numbers stay constants, everything else becomes an array."""
+    return value if isinstance(value, int | float) or not hasattr(value, "__len__") else jnp.asarray(value)
 
 
 def per_coordinate(quantity: Any, position: Float[Array, "*shape"]) -> Any:
@@ -33,7 +47,7 @@ def at_time(potential: Callable, time: Any) -> Callable:
 
 def maxwell_boltzmann(key: PRNGKeyArray, position: Float[Array, "*shape"], kT: Any, mass: Any) -> Array:
     """Velocities with variance kT / mass per coordinate."""
-    spread = jnp.sqrt(kT / jnp.asarray(per_coordinate(mass, position))).astype(position.dtype)
+    spread = jnp.sqrt(kT / per_coordinate(mass, position))
     return spread * jax.random.normal(key, position.shape, position.dtype)
 
 

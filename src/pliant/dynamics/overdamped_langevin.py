@@ -12,7 +12,7 @@ from pliant.core.laws import HasDrift, HasPathDensity, HasStationaryDensity, Sta
 from pliant.core.noise import Normal
 from pliant.core.potential import force
 from pliant.core.validate import positive
-from pliant.dynamics._shared import as_position, at_time, per_coordinate, stiffest, unit_harmonic
+from pliant.dynamics._shared import as_number, as_position, at_time, per_coordinate, stiffest, unit_harmonic
 
 _SCHEMES = ("euler_maruyama", "leimkuhler_matthews")
 
@@ -50,7 +50,7 @@ class OverdampedLangevin(HasPathDensity, HasStationaryDensity, HasDrift):
     dt: Any = 0.01
     kT: Any = 1.0
     friction: Any = 1.0
-    mass: Any = 1.0
+    mass: Any = eqx.field(converter=as_number, default=1.0)
     scheme: str = eqx.field(static=True, default="euler_maruyama")
 
     def __check_init__(self) -> None:
@@ -106,11 +106,11 @@ class OverdampedLangevin(HasPathDensity, HasStationaryDensity, HasDrift):
 
     def step_limit(self, state: State) -> tuple[Float[Array, ""], str] | None:
         stiffness = stiffest(at_time(self.potential, 0.0), state.position, self._over_mass)
-        return 2 * jnp.asarray(self.friction) / jnp.maximum(stiffness, 1e-30), "2 friction mass / stiffness"
+        return 2 * self.friction / jnp.maximum(stiffness, 1e-30), "2 friction mass / stiffness"
 
     @property
     def _over_mass(self) -> Any:
-        return 1.0 / jnp.asarray(self.mass)
+        return 1.0 / self.mass
 
     @property
     def _mobility(self) -> Any:
