@@ -4,13 +4,10 @@ import difflib
 import math
 from typing import Any
 
+from pliant.atlas.errors import ConfigError
 from pliant.atlas.toml_lines import TomlLines
 
 AXES: tuple[str, ...] = ("dt", "horizon", "burn_in", "replicas")
-
-
-class ConfigError(ValueError):
-    """A configuration cannot be run; the message names the line, the key, and what to write instead."""
 
 
 class Reader:

@@ -18,11 +18,14 @@ class Catalogue:
         The names of the dynamics.
     estimators
         For every estimator the names of its options.
+    titles
+        The full names of systems, where they are known.
     """
 
     systems: Mapping[str, Mapping[str, Mapping[str, Any]]]
     dynamics: tuple[str, ...]
     estimators: Mapping[str, tuple[str, ...]]
+    titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def installed() -> Catalogue:
@@ -31,9 +34,14 @@ def installed() -> Catalogue:
     import pliant.estimators
     import pliant.systems
 
-    systems = {system.name: system.defaults for system in pliant.systems.components().values()}
+    systems = {system.name: system for system in pliant.systems.components().values()}
     estimators = {name: _options(cls) for name, cls in pliant.estimators.components().items()}
-    return Catalogue(systems, tuple(pliant.dynamics.components()), estimators)
+    return Catalogue(
+        systems={name: system.defaults for name, system in systems.items()},
+        dynamics=tuple(pliant.dynamics.components()),
+        estimators=estimators,
+        titles={name: system.title for name, system in systems.items()},
+    )
 
 
 def _options(estimator: type) -> tuple[str, ...]:

@@ -3,13 +3,15 @@
 import dataclasses
 import itertools
 import tomllib
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from pliant.atlas._values import AXES, ConfigError, Reader
+from pliant.atlas._values import AXES, Reader
 from pliant.atlas.catalogue import Catalogue, installed
 from pliant.atlas.cells import Cell, Options, fingerprint
+from pliant.atlas.errors import ConfigError
 from pliant.atlas.toml_lines import TomlLines
 
 _ATLAS_KEYS = ("title", "seed", "precision")
@@ -19,12 +21,16 @@ _DEFAULT_TIMEOUT = 300.0
 
 @dataclasses.dataclass(frozen=True)
 class Atlas:
-    """What is to be measured: cells in the order of the configuration, none twice, and the text they came from."""
+    """What is to be measured: cells in the order of the configuration, none twice, and the text they came from.
+
+    `titles` holds the full names of systems, for the report.
+    """
 
     title: str
     seed: int
     cells: tuple[Cell, ...]
     text: str
+    titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -91,7 +97,7 @@ class _Parser:
         for index, block in enumerate(blocks):
             for cell in self.block(("block", index), block):
                 unique.setdefault(cell.id, dataclasses.replace(cell, atlas_seed=seed, precision=precision))
-        return Atlas(title, seed, tuple(unique.values()), text)
+        return Atlas(title, seed, tuple(unique.values()), text, self.catalogue.titles)
 
     def block(self, at: tuple, block: dict[str, Any]) -> list[Cell]:
         read, names = self.reader, self.catalogue

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from typing import Any, ClassVar
+from typing import Any
 
 from pliant.atlas.cells import Cell
 
@@ -14,9 +14,7 @@ Execute = Callable[[Cell], dict[str, Any]]
 
 
 class Lane(abc.ABC):
-    """A place that carries one cell at a time; `owns_worker` says whether a dead worker can be replaced."""
-
-    owns_worker: ClassVar[bool]
+    """A place that carries one cell at a time."""
 
     @abc.abstractmethod
     def submit(self, call: Callable[..., dict[str, Any]], *arguments: Any) -> Future:
@@ -25,6 +23,10 @@ class Lane(abc.ABC):
     @abc.abstractmethod
     def recover(self) -> bool:
         """Make the lane free again after its cell ran past the limit or its worker died; False where it is lost."""
+
+    @abc.abstractmethod
+    def hopeless(self) -> str | None:
+        """Why a new worker would be of no use after one died; None where it is worth trying."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -36,8 +38,6 @@ class ProcessLane(Lane):
 
     The process is spawned, because a fork of a process that runs JAX's threads can deadlock.
     """
-
-    owns_worker = True
 
     def __init__(self):
         self._pool: ProcessPoolExecutor | None = None
@@ -53,6 +53,14 @@ class ProcessLane(Lane):
     def recover(self) -> bool:
         self.close()
         return True
+
+    def hopeless(self) -> str | None:
+        if self._pid is None or self._pid.exception() is None:
+            return None
+        return (
+            "a worker process cannot start. A script that calls `run` must do so under `if __name__ == '__main__':`, "
+            "since every worker imports that script."
+        )
 
     def close(self) -> None:
         if self._pool is None or self._pid is None:
@@ -71,8 +79,6 @@ class SharedLane(Lane):
     Nobody can stop a call there: a cell past its limit is left behind, and with it the worker that it occupies.
     """
 
-    owns_worker = False
-
     def __init__(self, executor: Executor):
         self._executor = executor
         self._current: Future | None = None
@@ -84,6 +90,12 @@ class SharedLane(Lane):
     def recover(self) -> bool:
         current, self._current = self._current, None
         return current is None or current.cancel()
+
+    def hopeless(self) -> str | None:
+        return (
+            "the executor broke. What is finished is kept: run again with a new executor, or with the workers of this "
+            "machine, which are replaced where they die."
+        )
 
     def close(self) -> None:
         if self._current is not None:

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from typing import Any
 
 from pliant.atlas.cells import Cell
+from pliant.atlas.errors import RunError
 from pliant.atlas.lanes import Execute, Lane
 from pliant.atlas.store import Store
 
@@ -16,10 +17,6 @@ Watcher = Callable[[Cell, dict[str, Any]], None]
 
 _TRACE_LINES = 24
 _LONGEST_WAIT = 60.0
-
-
-class RunError(RuntimeError):
-    """The run cannot go on; what is finished is kept, and the same command resumes."""
 
 
 def run(store: Store, lanes: list[Lane], execute: Execute, watch: Watcher = lambda cell, result: None) -> None:
@@ -100,11 +97,9 @@ class _Seat:
 
     def _lost(self, error: BaseException) -> tuple[Cell, dict[str, Any], bool]:
         assert self.cell is not None
-        if not self.lane.owns_worker:
-            raise RunError(
-                f"the executor broke while it ran {self.cell.id} ({type(error).__name__}: {error}). What is finished "
-                "is kept: run again with a new executor, or with the workers of this machine, which are replaced."
-            )
+        reason = self.lane.hopeless()
+        if reason is not None:
+            raise RunError(f"{reason} (It ran {self.cell.id}; {type(error).__name__}: {error})")
         died = "the worker process died under it, killed by the system or by a fault in native code"
         return self.cell, {"state": "failed", "error": f"WorkerDied: {died}"}, self.lane.recover()
 

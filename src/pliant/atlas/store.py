@@ -10,6 +10,7 @@ from typing import Any
 
 from pliant.atlas.cells import Cell
 from pliant.atlas.config import Atlas
+from pliant.atlas.errors import StoreError
 
 FILE = "atlas.sqlite"
 _LOCK = "atlas.lock"
@@ -17,16 +18,13 @@ _BUSY_SECONDS = 30.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS specification (
-    only INTEGER PRIMARY KEY CHECK (only = 1), title TEXT, seed INTEGER, fingerprint TEXT, text TEXT, versions TEXT
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    title TEXT, seed INTEGER, fingerprint TEXT, text TEXT, titles TEXT, versions TEXT
 );
 CREATE TABLE IF NOT EXISTS cells (
     id TEXT PRIMARY KEY, place INTEGER UNIQUE, specification TEXT, state TEXT, result TEXT, finished REAL
 );
 """
-
-
-class StoreError(ValueError):
-    """A folder does not hold the atlas that is asked for; the message says what to do."""
 
 
 class Store:
@@ -106,11 +104,11 @@ class Store:
         return [(Cell.from_dict(json.loads(text)), _result(state, result, alive)) for text, state, result in rows]
 
     def specification(self) -> dict[str, Any]:
-        """The title, seed, fingerprint, TOML text, and versions of the libraries, of the run that began this store."""
-        columns = ("title", "seed", "fingerprint", "text", "versions")
+        """What the first run wrote: title, seed, fingerprint, TOML text, titles of systems, versions of libraries."""
+        columns = ("title", "seed", "fingerprint", "text", "titles", "versions")
         row = self._db.execute(f"SELECT {', '.join(columns)} FROM specification").fetchone()
         values = dict(zip(columns, row, strict=True))
-        return values | {"versions": json.loads(values["versions"])}
+        return values | {key: json.loads(values[key]) for key in ("titles", "versions")}
 
     def is_driven(self) -> bool:
         """Whether a driver is at work on this folder now."""
@@ -163,8 +161,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _write(db: sqlite3.Connection, atlas: Atlas, versions: dict[str, str]) -> None:
-    row = (atlas.title, atlas.seed, atlas.fingerprint, atlas.text, json.dumps(versions))
-    db.execute("INSERT INTO specification VALUES (1, ?, ?, ?, ?, ?)", row)
+    about = (json.dumps(dict(atlas.titles)), json.dumps(versions))
+    row = (atlas.title, atlas.seed, atlas.fingerprint, atlas.text, *about)
+    db.execute("INSERT INTO specification VALUES (1, ?, ?, ?, ?, ?, ?)", row)
     cells = [(cell.id, place, json.dumps(cell.as_dict())) for place, cell in enumerate(atlas.cells)]
     db.executemany("INSERT INTO cells VALUES (?, ?, ?, 'pending', NULL, NULL)", cells)
 

@@ -1,0 +1,95 @@
+"""The whole record of one cell, opened by a click."""
+
+from typing import Any
+
+from pliant.atlas import numbers
+from pliant.atlas._grid import Row
+from pliant.atlas._html import Markup, join, tag
+from pliant.atlas._matrix import badge, title_of
+from pliant.atlas.states import status_of
+
+
+def details(row: Row, titles: dict[str, str]) -> Markup:
+    """A template with the record of a cell, which the page's script shows."""
+    place = f"{title_of(row['system'], titles)} · {row['dynamics']}"
+    head = join(tag("p", place, class_="place"), tag("h2", row["estimator"]), badge(status_of(row)))
+    body = _measured(row) if row["state"] == "done" else _unmeasured(row)
+    return tag("template", head, body, _settings(row), data_details=row["id"])
+
+
+def _unmeasured(row: Row) -> Markup:
+    why = row.get("reason") or row.get("error") or "This cell was not measured yet: run the same command again."
+    trace = row.get("traceback")
+    return join(tag("p", why, class_="reason"), tag("pre", trace, tabindex="0") if trace else None)
+
+
+def _measured(row: Row) -> Markup:
+    reasons = [tag("li", reason) for reason in row["reasons"]]
+    notes = [tag("li", note) for note in row.get("notes", [])]
+    return join(
+        tag("ul", reasons, class_="reasons") if reasons else tag("p", "Nothing speaks against this gradient."),
+        tag("h3", "Gradient"),
+        _components(row["components"]),
+        tag("p", f"Truth: {row['truth_source']}.", class_="aside") if row["truth_source"] else _no_truth(),
+        tag("h3", "Observable"),
+        _pairs(_observable(row["observable"])),
+        tag("h3", "Cost"),
+        _pairs(_cost(row)),
+        join(tag("h3", "Notes"), tag("ul", notes)) if notes else None,
+    )
+
+
+def _no_truth() -> Markup:
+    return tag("p", "No truth is known here: z-scores are left out.", class_="aside")
+
+
+def _components(components: list[Row]) -> Markup:
+    names = ("parameter", "value", "truth", "z", "SNR")
+    head = tag("tr", [tag("th", name, scope="col") for name in names])
+    rows = [tag("tr", [tag("td", text) for text in _component(entry)]) for entry in components]
+    return tag("div", tag("table", tag("thead", head), tag("tbody", rows), class_="components"), class_="wide")
+
+
+def _component(entry: Row) -> list[str]:
+    return [
+        entry["parameter"],
+        numbers.with_error(entry["value"], entry["standard_error"]),
+        _known(entry),
+        numbers.signed(entry["z_score"]),
+        "–" if entry["snr"] is None else numbers.plain(entry["snr"]),
+    ]
+
+
+def _known(entry: Row) -> str:
+    if entry["truth"] is None:
+        return "–"
+    return numbers.with_error(entry["truth"], entry["truth_error"]) if entry["truth_error"] else _exact(entry["truth"])
+
+
+def _exact(value: float) -> str:
+    return numbers.plain(value, 6)
+
+
+def _observable(entry: Row) -> list[tuple[str, str]]:
+    value = numbers.with_error(entry["value"], entry["standard_error"])
+    return [("value", value), ("truth", _known(entry)), ("z", numbers.signed(entry.get("z_score")))]
+
+
+def _cost(row: Row) -> list[tuple[str, str]]:
+    source = {"xla": "as XLA plans it", "peak": "growth of the process's peak"}.get(row.get("bytes_source", ""), "")
+    return [
+        ("run", numbers.seconds(row["seconds"])),
+        ("compile", numbers.seconds(row["compile_seconds"])),
+        ("memory", f"{numbers.size(row['bytes'])} {source}".strip()),
+    ]
+
+
+def _settings(row: Row) -> Markup:
+    names = ("dt", "horizon", "burn_in", "replicas", "precision", "timeout", "seed")
+    pairs: list[tuple[str, Any]] = [(name.replace("_", "-"), f"{row[name]}") for name in names]
+    options = [(f"option {name}", f"{value}") for name, value in row["options"].items()]
+    return join(tag("h3", "Setting"), _pairs([*pairs, *options]), tag("p", row["id"], class_="id"))
+
+
+def _pairs(pairs: list[tuple[str, str]]) -> Markup:
+    return tag("dl", [tag("div", tag("dt", name), tag("dd", value)) for name, value in pairs])

@@ -1,0 +1,79 @@
+"""What the three figures show, as plain data: the page's script gives it colours and axes."""
+
+from typing import Any
+
+from pliant.atlas._grid import Grid, Row
+from pliant.atlas._matrix import title_of
+from pliant.atlas.numbers import plain, seconds, signed
+
+TARGET_SNR = 10.0
+
+
+def figures(grid: Grid, titles: dict[str, str]) -> dict[str, Any]:
+    """Three lists of panels: SNR against horizon, error against truth, cost at equal SNR."""
+    systems = {system: title_of(system, titles) for system in grid.sections}
+    return {
+        "estimators": grid.estimators,
+        "snr": [panel for system, title in systems.items() for panel in _sweeps(grid, system, title)],
+        "truth": [p for system, title in systems.items() if (p := _panel(grid, system, title, _deviations))],
+        "cost": [p for system, title in systems.items() if (p := _panel(grid, system, title, _cost))],
+    }
+
+
+def _sweeps(grid: Grid, system: str, title: str) -> list[dict[str, Any]]:
+    """A panel for every dynamics under which some estimator ran at several horizons."""
+    panels = []
+    for dynamics in grid.sections[system]:
+        series = {e: _sweep(grid.entries.get((system, dynamics, e), [])) for e in grid.estimators}
+        if any(len(points) > 1 for points in series.values()):
+            panels.append({"title": f"{title} · {dynamics}", "series": {e: p for e, p in series.items() if p}})
+    return panels
+
+
+def _sweep(rows: list[Row]) -> list[dict[str, Any]]:
+    # A sweep varies the horizon alone: cells at another step or ensemble are no part of the curve.
+    first = rows[0] if rows else {}
+    alike = [row for row in rows if (row["dt"], row["replicas"]) == (first["dt"], first["replicas"])]
+    points = [
+        _point(row, row["horizon"], row["snr"], f"SNR {plain(row['snr'])}") for row in alike if _positive(row, "snr")
+    ]
+    return sorted(points, key=lambda point: point["x"])
+
+
+def _panel(grid: Grid, system: str, title: str, points_of: Any) -> dict[str, Any] | None:
+    lines = grid.sections[system]
+    series = {
+        estimator: [
+            {**point, "line": line}
+            for line, dynamics in enumerate(lines)
+            for row in grid.entries.get((system, dynamics, estimator), [])[:1]
+            for point in points_of(row)
+        ]
+        for estimator in grid.estimators
+    }
+    present = {estimator: points for estimator, points in series.items() if points}
+    return {"title": title, "lines": lines, "series": present} if present else None
+
+
+def _deviations(row: Row) -> list[dict[str, Any]]:
+    components = row["components"] if row["state"] == "done" else []
+    return [
+        {**_point(row, c["z_score"], None, f"{c['parameter']}: z {signed(c['z_score'])}"), "headline": index == 0}
+        for index, c in enumerate(components)
+        if c["z_score"] is not None
+    ]
+
+
+def _cost(row: Row) -> list[dict[str, Any]]:
+    if not (_positive(row, "snr") and _positive(row, "seconds")):
+        return []
+    cost = row["seconds"] * (TARGET_SNR / row["snr"]) ** 2
+    return [_point(row, cost, None, f"{seconds(cost)} to SNR {TARGET_SNR:g}; {seconds(row['seconds'])} as run")]
+
+
+def _point(row: Row, x: float, y: float | None, words: str) -> dict[str, Any]:
+    return {"x": x, "y": y, "words": words, "cell": row["id"]}
+
+
+def _positive(row: Row, key: str) -> bool:
+    return row["state"] == "done" and row[key] is not None and row[key] > 0
