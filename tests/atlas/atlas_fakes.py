@@ -16,6 +16,7 @@ CATALOGUE = Catalogue(
     systems={"well": {law: DEFAULTS for law in LAWS}, "ring": {"Brownian": DEFAULTS}},
     dynamics=LAWS,
     estimators={"Pathwise": ("checkpoint",), "Score": ("window", "centred"), "Slow": (), "Fatal": (), "Broken": ()},
+    titles={"well": "A well & a <barrier>"},
 )
 
 

@@ -7,9 +7,9 @@ from atlas_fakes import CATALOGUE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pliant.atlas._values import ConfigError
 from pliant.atlas.cells import Cell
 from pliant.atlas.config import find, parse
+from pliant.atlas.errors import ConfigError
 from pliant.atlas.toml_lines import TomlLines
 
 GOOD = """\

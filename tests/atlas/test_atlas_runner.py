@@ -16,7 +16,8 @@ import pytest
 
 from pliant.atlas import driver, lanes, runner
 from pliant.atlas.config import Atlas, parse
-from pliant.atlas.store import Store, StoreError, driver_lock
+from pliant.atlas.errors import RunError, StoreError
+from pliant.atlas.store import Store, driver_lock
 
 HERE = Path(__file__).parent
 
@@ -103,7 +104,7 @@ def test_a_lane_of_an_executor_that_hangs_is_not_used_again(tmp_path):
         places = lanes.over(pool, 2)
         atlas = atlas_of('["Slow", "Pathwise"]', "timeout = 1", "200, 300")
         store = Store.create(tmp_path / "out", atlas, {})
-        with pytest.raises(runner.RunError, match="no worker is left"):
+        with pytest.raises(RunError, match="no worker is left"):
             runner.run(store, places, nap, watch=lambda cell, result: None)
         assert [result["state"] for _, result in store.records()].count("timeout") == 2
         store.close()
@@ -118,7 +119,7 @@ def test_a_broken_executor_of_somebody_else_ends_the_run_and_loses_nothing(tmp_p
     atlas = atlas_of('["Pathwise", "Fatal"]')
     with (
         ProcessPoolExecutor(1, initializer=lanes._prepare_worker) as pool,
-        pytest.raises(runner.RunError, match="Fatal"),
+        pytest.raises(RunError, match="Fatal"),
     ):
         run(atlas, tmp_path / "out", executor=pool, workers=1)
     assert [row["state"] for row in table(tmp_path / "out")] == ["done", "pending"]

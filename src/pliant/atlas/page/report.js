@@ -91,7 +91,7 @@
       type: "scatter", mode: "markers", name: escaped(name),
       customdata: points.map((p) => p.cell),
       hovertext: points.map((p) => `${escaped(name)}<br>${escaped(p.words)}`), hoverinfo: "text",
-      marker: { color: colour(name), symbol: symbol(name), size: 10 }, ...extra,
+      marker: { color: colour(name), symbol: symbol(name), size: 10, line: { width: 0 } }, ...extra,
     };
   }
 
@@ -170,7 +170,7 @@
       return trace(name, points, {
         x: points.map((p) => Math.max(-EDGE, Math.min(EDGE, p.x))), y: spread(points, name, names), cliponaxis: false,
         marker: {
-          color: colour(name), size: points.map((p) => (p.headline ? 10 : 5)), opacity: points.map((p) => (p.headline ? 1 : 0.45)),
+          color: colour(name), line: { width: 0 }, size: points.map((p) => (p.headline ? 10 : 5)), opacity: points.map((p) => (p.headline ? 1 : 0.45)),
           symbol: points.map((p, i) => (beyond[i] ? (p.x > 0 ? "triangle-right" : "triangle-left") : symbol(name))),
         },
       });
