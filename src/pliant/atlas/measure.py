@@ -62,7 +62,8 @@ def measured(call: Callable[[], Any], group: Hashable) -> tuple[Any, Cost]:
     wall = time.perf_counter() - start
     new = [_bytes_of(program) for program in _executables() if id(program) not in {id(old) for old in before}]
     if new:
-        _KNOWN_BYTES[group] = max(new)
+        # Small programs around the large one may be compiled anew where that is not.
+        _KNOWN_BYTES[group] = max([*new, _KNOWN_BYTES.get(group, 0)])
     found = _KNOWN_BYTES.get(group)
     size, source = (_peak() - peak, "peak") if found is None else (found, "xla")
     compiling = intervals.total()
