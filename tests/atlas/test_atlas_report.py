@@ -12,6 +12,7 @@ import atlas_fakes
 import pytest
 
 from pliant.atlas import driver, report
+from pliant.atlas._figures import _sweep
 from pliant.atlas._grid import differing, grid
 from pliant.atlas._html import join, tag
 from pliant.atlas.config import parse
@@ -207,3 +208,10 @@ def test_what_tells_the_cells_of_one_combination_apart(table):
     assert differing(entries) == ["T 1000", "T 100", "T 10000"]
     steps = [{**entries[0], "dt": 0.01}, {**entries[0], "dt": 0.02, "replicas": 8}]
     assert differing(steps) == ["dt 0.01, replicas 64", "dt 0.02, replicas 8"]
+
+
+def test_a_curve_holds_cells_that_differ_in_their_horizon_alone(table):
+    cells = grid(table).entries[("well", "Brownian", "Pathwise")]
+    stranger = {**cells[0], "horizon": 500, "replicas": 7, "id": "stranger"}
+    curve = _sweep([stranger, *cells])
+    assert [point["x"] for point in curve] == [100, 1000, 10000]

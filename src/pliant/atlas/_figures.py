@@ -31,13 +31,13 @@ def _sweeps(grid: Grid, system: str, title: str) -> list[dict[str, Any]]:
 
 
 def _sweep(rows: list[Row]) -> list[dict[str, Any]]:
-    # A sweep varies the horizon alone: cells at another step or ensemble are no part of the curve.
-    first = rows[0] if rows else {}
-    alike = [row for row in rows if (row["dt"], row["replicas"]) == (first["dt"], first["replicas"])]
-    points = [
-        _point(row, row["horizon"], row["snr"], f"SNR {plain(row['snr'])}") for row in alike if _positive(row, "snr")
-    ]
-    return sorted(points, key=lambda point: point["x"])
+    """The points of the longest run of cells that differ in their horizon alone."""
+    alike: dict[tuple, dict[int, Row]] = {}
+    for row in rows:
+        if _positive(row, "snr"):
+            alike.setdefault((row["dt"], row["replicas"], row["precision"]), {})[row["horizon"]] = row
+    longest = max(alike.values(), key=len, default={})
+    return [_point(row, T, row["snr"], f"T {T}: SNR {plain(row['snr'])}") for T, row in sorted(longest.items())]
 
 
 def _panel(grid: Grid, system: str, title: str, points_of: Any) -> dict[str, Any] | None:

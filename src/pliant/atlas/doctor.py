@@ -61,10 +61,10 @@ def self_check() -> Check:
     import jax.numpy as jnp
 
     import pliant
-    from pliant.dynamics import OverdampedLangevin
-    from pliant.estimators import ForwardSensitivity
-    from pliant.observables import Final
-    from pliant.potentials import Harmonic
+    from pliant.dynamics.overdamped_langevin import OverdampedLangevin
+    from pliant.estimators.forward_sensitivity import ForwardSensitivity
+    from pliant.observables.final import Final
+    from pliant.potentials.harmonic import Harmonic
 
     start = time.perf_counter()
     spring = Harmonic(k=jnp.array(_STIFFNESS))

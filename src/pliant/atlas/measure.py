@@ -52,7 +52,7 @@ def measured(call: Callable[[], Any], group: Hashable) -> tuple[Any, Cost]:
     to tell the two apart would double the cost of every cell.
     """
     intervals = _CompileIntervals()
-    before, peak = _executables(), _peak()
+    before, peak = {id(program): program for program in _executables()}, _peak()
     start = time.perf_counter()
     jax.monitoring.register_event_duration_secs_listener(intervals)
     try:
@@ -60,7 +60,7 @@ def measured(call: Callable[[], Any], group: Hashable) -> tuple[Any, Cost]:
     finally:
         jax.monitoring.unregister_event_duration_listener(intervals)
     wall = time.perf_counter() - start
-    new = [_bytes_of(program) for program in _executables() if id(program) not in {id(old) for old in before}]
+    new = [_bytes_of(program) for program in _executables() if id(program) not in before]
     if new:
         # Small programs around the large one may be compiled anew where that is not.
         _KNOWN_BYTES[group] = max([*new, _KNOWN_BYTES.get(group, 0)])
