@@ -1,0 +1,72 @@
+"""What a benchmark system is: a law and an observable whose value and gradient are known."""
+
+import abc
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+from jaxtyping import Array, Float, PyTree
+
+from pliant.core.laws import Evolve
+from pliant.core.observable import Additive, Observable, as_function
+from pliant.systems._truth import Truth
+
+
+class System(eqx.Module):
+    """A benchmark problem that can be put under any dynamics.
+
+    **Class attributes**: `name`, a slug; `title`; `defaults`: for every dynamics, by class name, a good `dt`, `horizon`,
+    `burn_in` and number of `replicas`.
+    """
+
+    name: eqx.AbstractClassVar[str]
+    title: eqx.AbstractClassVar[str]
+    defaults: eqx.AbstractClassVar[dict[str, dict[str, Any]]]
+
+    @abc.abstractmethod
+    def law(self, dynamics: type, dt: float) -> Any:
+        """The system under `dynamics`, a class of `pliant.dynamics`, with time step `dt`."""
+
+    @abc.abstractmethod
+    def observable(self, burn_in: int = 0) -> Observable:
+        """What is measured, after `burn_in` steps."""
+
+    @abc.abstractmethod
+    def wrt(self, law: PyTree) -> PyTree:
+        """The parameters that the gradient is taken with respect to."""
+
+    @abc.abstractmethod
+    def truth(self, law: Any, observable: Observable, horizon: int) -> Truth | None:
+        """What is known about this law, observable and horizon; None where nothing is."""
+
+
+def build(dynamics: Callable, potential: Callable, **settings: Any) -> Any:
+    """`dynamics(potential, ...)` with those of the settings that it takes: not every dynamics has a friction."""
+    taken = {field.name for field in dataclasses.fields(dynamics)}  # pyright: ignore[reportArgumentType]
+    return dynamics(potential, **{name: value for name, value in settings.items() if name in taken})
+
+
+def weights(observable: Observable, function: Callable, horizon: int) -> Float[np.ndarray, " horizon"] | None:
+    """The weights of an additive observable of `function` at the times 1 to horizon; None for any other observable."""
+    if not isinstance(observable, Additive) or getattr(observable, "function", None) != as_function(function):
+        return None
+    ready: Any = observable.at_horizon(horizon)
+    return np.broadcast_to(np.asarray(ready.weight(np.arange(1, horizon + 1)), float), (horizon,))
+
+
+def numbers(law: Evolve, *names: str) -> dict[str, float]:
+    """Scalar fields of a law as Python numbers."""
+    return {name: float(np.asarray(getattr(law, name))) for name in names}
+
+
+def only(module: PyTree, *names: str) -> PyTree:
+    """The same module with the fields `names` alone, None in all others: what `wrt` selects."""
+    others = {field.name: None for field in dataclasses.fields(module) if field.name not in names}
+    return dataclasses.replace(module, **others)
+
+
+def squared_distance(state: Any) -> Float[Array, ""]:
+    """|x|^2, the observable of the one-dimensional systems."""
+    return (state.position**2).sum()
