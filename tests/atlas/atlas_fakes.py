@@ -46,6 +46,7 @@ def result(cell: Cell) -> dict[str, Any]:
         "state": "done",
         **{key: headline[key] for key in ("value", "standard_error", "z_score", "truth", "truth_error", "snr")},
         "truth_source": "written by hand",
+        "truth_of": "discretised",
         "observable": {"value": 0.25, "standard_error": 0.01, "truth": 0.26, "truth_error": 0.0},
         "components": [headline, second],
         "verdict": level,

@@ -42,7 +42,9 @@ class SpringSystem:
             return None
         gradient = Harmonic(k=jnp.array(-0.25))
         doubt = Harmonic(k=jnp.array(0.03))
-        return SimpleNamespace(value=0.5, gradient=gradient, value_error=0.03, gradient_error=doubt, source="by hand")
+        return SimpleNamespace(
+            value=0.5, gradient=gradient, value_error=0.03, gradient_error=doubt, source="by hand", of="test"
+        )
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +61,7 @@ def test_a_gradient_is_held_against_the_truth():
     error = math.hypot(result["standard_error"], 0.03)
     assert result["z_score"] == pytest.approx((result["value"] + 0.25) / error)
     assert result["observable"]["truth"] == 0.5 and abs(result["observable"]["z_score"]) < 4
-    assert (result["state"], result["truth_source"]) == ("done", "by hand")
+    assert (result["state"], result["truth_source"], result["truth_of"]) == ("done", "by hand", "test")
     assert result["verdict"] in ("trusted", "imprecise", "untrusted")
 
 

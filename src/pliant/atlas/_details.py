@@ -30,7 +30,7 @@ def _measured(row: Row) -> Markup:
         tag("ul", reasons, class_="reasons") if reasons else tag("p", "Nothing speaks against this gradient."),
         tag("h3", "Gradient"),
         _components(row["components"]),
-        tag("p", f"Truth: {row['truth_source']}.", class_="aside") if row["truth_source"] else _no_truth(),
+        _provenance(row),
         tag("h3", "Observable"),
         _pairs(_observable(row["observable"])),
         tag("h3", "Cost"),
@@ -39,8 +39,10 @@ def _measured(row: Row) -> Markup:
     )
 
 
-def _no_truth() -> Markup:
-    return tag("p", "No truth is known here: z-scores are left out.", class_="aside")
+def _provenance(row: Row) -> Markup:
+    if row["truth_source"] is None:
+        return tag("p", "No truth is known here: z-scores are left out.", class_="aside")
+    return tag("p", f"Truth of the {row['truth_of']} dynamics: {row['truth_source']}.", class_="aside")
 
 
 def _components(components: list[Row]) -> Markup:

@@ -34,14 +34,25 @@ def installed() -> Catalogue:
     import pliant.estimators
     import pliant.systems
 
-    systems = {system.name: system for system in pliant.systems.components().values()}
-    estimators = {name: _options(cls) for name, cls in pliant.estimators.components().items()}
+    systems = {system.name: system for system in _classes(pliant.systems).values()}
+    estimators = {name: _options(cls) for name, cls in _classes(pliant.estimators).items()}
     return Catalogue(
         systems={name: system.defaults for name, system in systems.items()},
-        dynamics=tuple(pliant.dynamics.components()),
+        dynamics=tuple(_classes(pliant.dynamics)),
         estimators=estimators,
         titles={name: system.title for name, system in systems.items()},
     )
+
+
+def system_named(name: str) -> Any:
+    """The class of the system called `name`."""
+    import pliant.systems
+
+    return next(system for system in _classes(pliant.systems).values() if system.name == name)
+
+
+def _classes(package: Any) -> dict[str, Any]:
+    return {name: found for name, found in package.components().items() if isinstance(found, type)}
 
 
 def _options(estimator: type) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import Any
 
+from pliant.atlas.catalogue import system_named
 from pliant.atlas.cells import Cell
 
 
@@ -31,7 +32,7 @@ def _measure(cell: Cell) -> dict[str, Any]:
     import pliant.estimators
     from pliant.atlas.measure import measured
 
-    system = _system(cell.system)
+    system = system_named(cell.system)()
     law = system.law(getattr(pliant.dynamics, cell.dynamics), dt=cell.dt)
     observable = system.observable(burn_in=cell.burn_in)
     estimator = getattr(pliant.estimators, cell.estimator)(**dict(cell.options))
@@ -62,6 +63,7 @@ def record(estimate: Any, truth: Any) -> dict[str, Any]:
         **headline,
         "snr": float(estimate.snr),
         "truth_source": None if truth is None else truth.source,
+        "truth_of": None if truth is None else truth.of,
         "observable": _observable(estimate.observable, truth),
         "components": components,
         "verdict": verdict.level,
@@ -123,9 +125,3 @@ def _scalars(tree: Any, count: int | None = None) -> list[float]:
 
     values = [float(x) for leaf in jax.tree.leaves(tree) for x in np.ravel(leaf)]
     return values * count if count is not None and len(values) == 1 else values
-
-
-def _system(name: str) -> Any:
-    import pliant.systems
-
-    return next(system for system in pliant.systems.components().values() if system.name == name)()

@@ -15,7 +15,7 @@ def with_error(value: float | None, error: float | None) -> str:
     power = math.floor(math.log10(size))
     if -3 <= power <= 4:
         return _aligned(value, error, "")
-    return _aligned(value / 10.0**power, error / 10.0**power, f"e{power}")
+    return _aligned(value / 10.0**power, error / 10.0**power, minus(f"e{power}"))
 
 
 def _aligned(value: float, error: float, exponent: str) -> str:

@@ -1,6 +1,7 @@
 """The table of an atlas in the terminal, and as JSON."""
 
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pliant.atlas.states import LOOKS, status_of
 from pliant.atlas.store import Store
 
 _COLUMNS = ("estimator", "T", "gradient", "z", "SNR", "run", "compile", "memory", "verdict")
+_WIDTH_OF_A_FILE = 180
 
 
 def show(folder: Path, as_json: bool = False) -> None:
@@ -25,14 +27,14 @@ def show(folder: Path, as_json: bool = False) -> None:
     if as_json:
         print(json.dumps(table, indent=1, allow_nan=False))
         return
-    console = Console()
-    # A table that is sent to a file is not to be cut to the width of a terminal that is not there.
-    console.print(rendered(title, table), width=None if console.is_terminal else 160)
+    # A table that goes to a file is not to be folded to the width of a terminal that is not there.
+    width = None if sys.stdout.isatty() else _WIDTH_OF_A_FILE
+    Console(width=width).print(rendered(title, table))
 
 
 def rendered(title: str, table: list[dict[str, Any]]) -> RenderableType:
     """The whole table, a section for every system under every dynamics, and the counts."""
-    grid = Table(title=title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    grid = Table(title=Text(title), title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in _COLUMNS:
         grid.add_column(column, justify="left" if column in ("estimator", "verdict") else "right")
     section = None
@@ -51,9 +53,9 @@ def _cells(entry: dict[str, Any]) -> list[str | Text]:
     verdict = Text(f"{look.sign} {look.word}", style=look.style)
     if entry["state"] != "done":
         why = entry.get("reason") or entry.get("error") or ""
-        return [f"  {entry['estimator']}", str(entry["horizon"]), *[""] * 6, verdict.append(f" {why}", style="dim")]
+        return [_name(entry), str(entry["horizon"]), *[""] * 6, verdict.append(f" {why}", style="dim")]
     return [
-        f"  {entry['estimator']}",
+        _name(entry),
         str(entry["horizon"]),
         numbers.with_error(entry["value"], entry["standard_error"]),
         numbers.signed(entry["z_score"]),
@@ -63,6 +65,10 @@ def _cells(entry: dict[str, Any]) -> list[str | Text]:
         numbers.size(entry["bytes"]),
         verdict,
     ]
+
+
+def _name(entry: dict[str, Any]) -> Text:
+    return Text(f"  {entry['estimator']}")
 
 
 def _counts(table: list[dict[str, Any]]) -> Text:
