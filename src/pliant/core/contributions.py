@@ -16,11 +16,9 @@ from jaxtyping import Array, Float, PyTree
 class Contribution(eqx.Module):
     """The statistics of one replica; gathered, every array has a leading axis of replicas.
 
-    **Fields**: `observable`, shape `obs`; `unfinished`: 1 where the horizon cut the observable short, or None.
+    Every contribution has the fields `observable`, shape `obs`, and `unfinished`: 1 where the horizon cut the observable
+    short, 0 elsewhere, or None.
     """
-
-    observable: eqx.AbstractVar[Float[Array, "*obs"]]
-    unfinished: eqx.AbstractVar[Float[Array, ""] | None]
 
     @abc.abstractmethod
     def influence(self) -> PyTree:

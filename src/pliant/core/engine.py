@@ -62,7 +62,7 @@ def _chunk(
     return many(dynamic, key, replicas)
 
 
-def gather(problem: Problem, estimator: Estimator, settings: Settings, *, progress: bool) -> tuple[Contribution, float]:
+def gather(problem: Problem, estimator: Estimator, settings: Settings, *, progress: bool) -> tuple[Any, float]:
     """The contributions of all replicas as numpy arrays, and the seconds that it took."""
     started = time.perf_counter()
     shape = (settings.chunk, settings.horizon, settings.block, settings.devices)
@@ -101,7 +101,7 @@ def nbytes(tree: Any) -> int:
     return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def merge_batches(contribution: Contribution, estimator: Estimator) -> Contribution:
+def merge_batches(contribution: Any, estimator: Estimator) -> Any:
     """One long chain comes as one replica of many batches: its batches take the place of replicas."""
     if estimator.batches is None:
         return contribution

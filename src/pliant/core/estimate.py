@@ -1,5 +1,6 @@
 """What `gradient` and `expectation` give back: values with error bars, and the verdict."""
 
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -9,14 +10,15 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from pliant.core import trees
-from pliant.core.contributions import Contribution
+from pliant.core.statistics import integrated_autocorrelation_time
 from pliant.core.verdict import Evidence, Verdict, judge
 
 
 class Estimate(eqx.Module):
     """A mean with its standard error.
 
-    **Fields**: `value`, `standard_error`: arrays of the observable's shape; `replicas`: shape (replicas, *obs) or None.
+    **Fields**: `value`, `standard_error`: arrays of the observable's shape; `replicates`: per-replica values of shape
+    (replicas, *obs), where they were asked for.
     """
 
     value: Float[Array, "*obs"]
@@ -64,8 +66,6 @@ def mean_and_error(values: np.ndarray, correlated: bool = False) -> tuple[np.nda
 
     `correlated` values are consecutive batches of one chain: what correlation is left between them widens the error.
     """
-    from pliant.core.statistics import integrated_autocorrelation_time
-
     samples = np.asarray(values, dtype=np.float64)
     count = samples.shape[0]
     mean = np.mean(samples, axis=0)
@@ -80,56 +80,84 @@ def mean_and_error(values: np.ndarray, correlated: bool = False) -> tuple[np.nda
 
 
 def summarise(
-    contribution: Contribution,
+    contribution: Any,
     *,
+    estimator: str,
+    pick: Callable,
     findings: list[str],
     notes: list[str],
-    estimator: str,
-    keep: bool,
-    correlated: bool,
     cost: dict[str, float],
-    pick: Any = lambda tree: tree,
+    keep: bool = False,
+    correlated: bool = False,
     exact: bool = False,
 ) -> GradientEstimate:
-    """Average gathered contributions into an estimate and judge it. `pick` takes the user's subtree."""
-    with jax.ensure_compile_time_eval():
-        influence = jax.tree.map(np.asarray, contribution.influence())
-    pairs = jax.tree.map(lambda leaf: _moments(leaf, correlated, exact), influence)
-    is_pair = lambda node: isinstance(node, tuple)
-    mean = jax.tree.map(lambda pair: pair[0], pairs, is_leaf=is_pair)
-    error = jax.tree.map(lambda pair: pair[1], pairs, is_leaf=is_pair)
+    """Average gathered contributions into an estimate and judge it.
+
+    `pick` takes the user's subtree; `correlated` says that replicas are batches of one chain; `exact` that the one
+    replica there is has no randomness.
+    """
+    influence = pick(jax.tree.map(np.asarray, contribution.influence()))
+    mean, error = _moments_of_tree(influence, correlated, exact)
     observed = np.asarray(contribution.observable)
-    evidence = Evidence(
-        influence=_flat(influence),
-        names=trees.names(pick(mean)),
-        value=_flat(mean, batch=False),
-        standard_error=_flat(error, batch=False),
-        observable=observed,
-        unfinished=None if contribution.unfinished is None else np.asarray(contribution.unfinished),
-        halves={name: (np.asarray(a), np.asarray(b)) for name, (a, b) in contribution.mixing().items()},
-        findings=findings,
-        notes=notes,
-        exact=exact,
+    verdict = judge(
+        Evidence(
+            influence=_flat(influence),
+            names=trees.names(mean),
+            value=_flat(mean, batch=False),
+            standard_error=_flat(error, batch=False),
+            observable=observed,
+            unfinished=None if contribution.unfinished is None else np.asarray(contribution.unfinished),
+            halves={name: (np.asarray(a), np.asarray(b)) for name, (a, b) in contribution.mixing().items()},
+            findings=findings,
+            notes=notes,
+            exact=exact,
+        )
     )
-    like = lambda tree: pick(jax.tree.map(lambda leaf, old: jnp.asarray(leaf, old.dtype), tree, influence))
-    value, spread = np.linalg.norm(evidence.value), np.linalg.norm(evidence.standard_error)
     return GradientEstimate(
-        value=like(mean),
-        standard_error=like(error),
-        observable=Estimate(*map(jnp.asarray, _moments(observed, correlated, exact))),
-        snr=float(value / spread) if spread > 0 else float("inf") if value > 0 else 0.0,
-        verdict=judge(evidence),
+        value=_in_dtype(mean, influence),
+        standard_error=_in_dtype(error, influence),
+        observable=estimate_of(observed, correlated=correlated, exact=exact),
+        snr=_ratio(_flat(mean, batch=False), _flat(error, batch=False)),
+        verdict=verdict,
         estimator=estimator,
         replicas=len(observed),
-        replicates=pick(influence) if keep else None,
+        replicates=influence if keep else None,
         cost=cost,
     )
+
+
+def estimate_of(values: np.ndarray, *, correlated: bool = False, exact: bool = False, keep: bool = False) -> Estimate:
+    """The mean of per-replica observables with its error bar, in the values' own dtype."""
+    mean, error = _moments(values, correlated, exact)
+    kept = values if keep else None
+    return Estimate(jnp.asarray(mean, values.dtype), jnp.asarray(error, values.dtype), kept)
 
 
 def _moments(values: np.ndarray, correlated: bool, exact: bool) -> tuple[np.ndarray, np.ndarray]:
     """Mean and error; an exact value comes as one replica without spread."""
     mean, error = mean_and_error(values, correlated)
     return mean, np.zeros_like(error) if exact else error
+
+
+def _moments_of_tree(influence: PyTree, correlated: bool, exact: bool) -> tuple[PyTree, PyTree]:
+    leaves, structure = jax.tree.flatten(influence)
+    pairs = [_moments(leaf, correlated, exact) for leaf in leaves]
+    mean, error = ([pair[part] for pair in pairs] for part in (0, 1))
+    return jax.tree.unflatten(structure, mean), jax.tree.unflatten(structure, error)
+
+
+def _in_dtype(tree: PyTree, like: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf, old: jnp.asarray(leaf, old.dtype), tree, like)
+
+
+def _ratio(value: np.ndarray, error: np.ndarray) -> float:
+    size, spread = float(np.linalg.norm(value)), float(np.linalg.norm(error))
+    return size / spread if spread > 0 else float("inf") if size > 0 else 0.0
+
+
+def as_columns(tree: PyTree) -> np.ndarray:
+    """Per-replica values as a matrix: one row a replica, one column a component; a flat array is one column."""
+    return _flat(tree)
 
 
 def _flat(tree: PyTree, batch: bool = True) -> np.ndarray:

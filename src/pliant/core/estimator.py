@@ -1,15 +1,14 @@
 """What a gradient estimator is: one independent replicate of a gradient, from a problem and a rollout."""
 
 import abc
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 from jaxtyping import Array, Float, PyTree
 
 from pliant.core.contributions import Contribution
 from pliant.core.errors import NotApplicable
-from pliant.core.laws import Law, require
-from pliant.core.observable import Observable
+from pliant.core.laws import require
 from pliant.core.rollout import Rollout
 
 
@@ -21,13 +20,14 @@ class Problem(eqx.Module):
 
     parameters: PyTree
     rest: PyTree
-    observable: Observable
+    # Estimators ask laws and observables for more than their base classes have, once `check` has made sure of it.
+    observable: Any
 
-    def law(self, parameters: PyTree | None = None) -> Law:
+    def law(self, parameters: PyTree | None = None) -> Any:
         """The law with `parameters` in their places (the problem's own by default)."""
         return eqx.combine(self.parameters if parameters is None else parameters, self.rest)
 
-    def observe(self, rollout: Rollout, parameters: PyTree, **options: bool) -> tuple[Float[Array, "*obs"], PyTree]:
+    def observe(self, rollout: Rollout, parameters: PyTree, **options: Any) -> tuple[Float[Array, "*obs"], PyTree]:
         """The observable of one trajectory, and beside it the same with what says whether it was cut short."""
         carry = rollout.carry(self.law(parameters), self.observable, **options)
         value = self.observable.result(carry)

@@ -1,14 +1,13 @@
 """Forward runs alone: the expected observable with its error bar."""
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from pliant.core import engine, prepare, validate
 from pliant.core.averages import BATCHES, in_batches
 from pliant.core.contributions import Contribution, Forward
-from pliant.core.estimate import Estimate, mean_and_error
+from pliant.core.estimate import Estimate, estimate_of
 from pliant.core.estimator import Estimator, Problem
 from pliant.core.laws import Law
 from pliant.core.observable import Additive, Observable
@@ -65,5 +64,4 @@ def expectation(
         run = run.for_one_chain(problem)
     contribution, _ = engine.gather(problem, run, settings, progress=progress)
     values = np.asarray(engine.merge_batches(contribution, run).observable)
-    mean, error = mean_and_error(values, correlated=run.batches is not None)
-    return Estimate(jnp.asarray(mean, values.dtype), jnp.asarray(error, values.dtype), values if keep_replicates else None)
+    return estimate_of(values, correlated=run.batches is not None, keep=keep_replicates)

@@ -109,4 +109,3 @@ def _balanced(
         pick=pick,
         exact=True,
     )
-

@@ -187,7 +187,5 @@ def _why_missing(law: Law, capability: type) -> str:
     name = type(law).__name__
     advice = _ADVICE.get(capability.__name__, "use another estimator")
     if capability is HasPathDensity and isinstance(law, Evolve) and not declared(law.noise):
-        return (
-            f"{name} is deterministic: its transition density is a Dirac delta, so path weights are undefined; {advice}."
-        )
+        return f"{name} is deterministic: its transition density is a Dirac delta, so path weights are undefined; {advice}."
     return f"{name} does not offer it; {advice}, or let {name} inherit `{capability.__name__}`."

@@ -88,7 +88,7 @@ class Function(eqx.Module):
         self.takes_law = _positional(function) >= 2
         self.function = _ByCode(function) if isinstance(function, types.FunctionType) else function
 
-    def __call__(self, law: Evolve, state: Any) -> Float[Array, "*shape"]:
+    def __call__(self, law: Evolve | None, state: Any) -> Float[Array, "*shape"]:
         return jnp.asarray(self.function(state, law) if self.takes_law else self.function(state))
 
 

@@ -24,7 +24,9 @@ def table(estimate: "GradientEstimate") -> Any:
     rows = Table(title=f"{estimate.estimator} over {estimate.replicas} replicas", title_justify="left")
     for heading in ("parameter", "gradient", "standard error", "value / error"):
         rows.add_column(heading, justify="left" if heading == "parameter" else "right")
-    listed = list(zip(trees.names(estimate.value), _numbers(estimate.value), _numbers(estimate.standard_error), strict=True))
+    listed = list(
+        zip(trees.names(estimate.value), _numbers(estimate.value), _numbers(estimate.standard_error), strict=True)
+    )
     for name, value, error in listed[:_ROWS]:
         rows.add_row(Text(name), f"{value:.6g}", f"{error:.2g}", f"{abs(value) / error:.1f}" if error > 0 else "-")
     if len(listed) > _ROWS:

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
 from pliant.core.laws import Evolve, State
 from pliant.core.noise import NoiseSource
 from pliant.core.observable import Observable
-from pliant.core.trees import strong, state_dtype
+from pliant.core.trees import state_dtype, strong
 
 Start = Callable[[Evolve, State], PyTree]
 Update = Callable[..., PyTree]
@@ -55,9 +55,7 @@ class Rollout(eqx.Module):
 
         return self.fold(law, observable.start, update, checkpoint=checkpoint, stream=stream)
 
-    def fold(
-        self, law: Evolve, start: Start, update: Update, *, checkpoint: bool = False, stream: Any = 0
-    ) -> PyTree:
+    def fold(self, law: Evolve, start: Start, update: Update, *, checkpoint: bool = False, stream: Any = 0) -> PyTree:
         """The general fold: `carry = start(law, x_0)`, then `carry = update(carry, law, x_t, w_t, x_{t+1}, t)`."""
         key = jax.random.fold_in(self.key, stream)
         state = strong(law.init(jax.random.fold_in(jax.random.fold_in(key, 1), self.replica)))

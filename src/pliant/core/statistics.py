@@ -37,10 +37,13 @@ def _zhang_stephens(excess: np.ndarray) -> float:
     n = excess.size
     grid = np.arange(1, 31 + int(np.sqrt(n))) - 0.5
     quartile = excess[int(n / 4 + 0.5) - 1]
-    theta = 1 / excess[-1] + (1 - np.sqrt((grid.size) / grid)) / (3 * quartile)
+    theta = 1 / excess[-1] + (1 - np.sqrt(grid.size / grid)) / (3 * quartile)
     shape = np.mean(np.log1p(-theta[:, None] * excess), axis=1)
-    profile = n * (np.log(-theta / shape) - shape - 1)
-    weight = 1 / np.sum(np.exp(profile - profile[:, None]), axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        profile = n * (np.log(-theta / shape) - shape - 1)
+    # Where theta vanishes the law is exponential and the profile is 0/0: leave that point of the grid out.
+    profile = np.where(np.isfinite(profile), profile, -1e300)
+    weight = np.exp(profile - np.max(profile))
     best = np.sum(theta * weight) / np.sum(weight)
     return float(np.mean(np.log1p(-best * excess)))
 

@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jaxtyping import PyTree
 
 
@@ -73,7 +74,7 @@ def names(tree: PyTree) -> list[str]:
 def check_finite(tree: PyTree, argument: str) -> None:
     """Raise ValueError naming the first leaf of `tree` that holds a NaN or an infinity."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if eqx.is_inexact_array(leaf) and not isinstance(leaf, jax.core.Tracer):
+        if eqx.is_inexact_array(leaf) and not isinstance(leaf, Tracer):
             bad = int(np.sum(~np.isfinite(np.asarray(leaf))))
             if bad:
                 raise ValueError(

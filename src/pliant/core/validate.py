@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import jax
+from jax.core import Tracer
 from jaxtyping import PRNGKeyArray
 
 from pliant.core.estimator import Estimator
@@ -22,7 +23,7 @@ def positive_whole(name: str, value: Any) -> int:
 
 def positive(name: str, value: Any) -> None:
     """A number, or an array, of positive finite values; traced values pass."""
-    if isinstance(value, jax.core.Tracer) or not (hasattr(value, "__array__") or isinstance(value, int | float)):
+    if isinstance(value, Tracer) or not (hasattr(value, "__array__") or isinstance(value, int | float)):
         return
     import numpy as np
 

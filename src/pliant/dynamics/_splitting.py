@@ -17,7 +17,11 @@ class Word:
     letters: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.letters, str) or not set(self.letters) <= set(LETTERS) or not {"A", "B"} <= set(self.letters):
+        if (
+            not isinstance(self.letters, str)
+            or not set(self.letters) <= set(LETTERS)
+            or not {"A", "B"} <= set(self.letters)
+        ):
             raise ValueError(
                 f'Argument `splitting` must be a word over B, A and O with at least one A and one B, such as "BAOAB", but '
                 f"it was {self.letters!r}."

@@ -1,5 +1,8 @@
 """Stored samples carried to new parameters by self-normalised weights."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -45,7 +48,7 @@ def perturbed(samples: State, law: Evolve, new_law: Evolve, function: Function) 
 
 
 @eqx.filter_jit
-def _both(samples: State, law: Evolve, new_law: Evolve, function: Function) -> tuple[jax.Array, jax.Array]:
+def _both(samples: State, law: Any, new_law: Any, function: Function) -> tuple[jax.Array, jax.Array]:
     def one(state: State) -> tuple[jax.Array, jax.Array]:
         return function(new_law, state), new_law.log_density(state) - law.log_density(state)
 
@@ -57,7 +60,7 @@ def _weigh(samples: State, law: Evolve, new_law: Evolve, function: Function) -> 
     return np.asarray(values, np.float64), np.asarray(log_weights, np.float64)
 
 
-def _reasons(ess: float, tail: float, count: int):
+def _reasons(ess: float, tail: float, count: int) -> Iterator[str]:
     if ess < _ENOUGH * count:
         yield (
             f"the weights have collapsed: {ess:.1f} of {count} samples are effective; sample again nearer to the new "

@@ -143,7 +143,9 @@ def _through_memory(density: Any, memory: PyTree, tangents: Array, parameters: P
     def along(tangent: Array, direction: Array) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
         return jax.jvp(flat_density, (held, flat), (tangent, direction))
 
-    (after, _), (moved, gained) = jax.vmap(along, out_axes=((None, None), (0, 0)))(tangents, jnp.eye(flat.size, dtype=flat.dtype))
+    (after, _), (moved, gained) = jax.vmap(along, out_axes=((None, None), (0, 0)))(
+        tangents, jnp.eye(flat.size, dtype=flat.dtype)
+    )
     return restore(after), moved, unravel(gained)
 
 
@@ -153,8 +155,8 @@ def _refuse_singular(problem: Problem) -> None:
         if jax.tree.leaves(getattr(problem.parameters, name, None)):
             raise NotApplicable(
                 f"`Girsanov` cannot differentiate with respect to `{name}` of {type(law).__name__}: it moves the set of "
-                "paths that are possible at all, so that path laws at two values are mutually singular; use BPTT or "
-                "ForwardSensitivity."
+                "paths that are possible at all, so that path laws at two values are mutually singular; select other "
+                "parameters with `wrt`, or use BPTT or ForwardSensitivity."
             )
 
 

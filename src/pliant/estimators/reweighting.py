@@ -76,7 +76,9 @@ class Reweighting(Estimator):
         if observable.spread < 2:
             return Covariance(*whole_and_first_half(rollout, fixed, observable, terms)[0])
         whole, first, second = whole_and_first_half(rollout, fixed, observable, terms)
-        return Covariance(*whole, halves={"the observable": (first[0], second[0]), **_score_halves(first[1], second[1])})
+        return Covariance(
+            *whole, halves={"the observable": (first[0], second[0]), **_score_halves(first[1], second[1])}
+        )
 
     def perturb(self, samples: State, law: Evolve, new_law: Evolve, function: Callable) -> Reweighted:
         r"""Stationary averages at new parameters from stored samples of `law`, by self-normalised weights.
