@@ -2,6 +2,7 @@
 
 import math
 
+_WHOLE_BELOW = 1e6
 _SIZES = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -26,7 +27,10 @@ def _aligned(value: float, error: float, exponent: str) -> str:
 
 def plain(value: float | None, digits: int = 3) -> str:
     """A number to a few significant digits."""
-    return "not finite" if value is None else minus(f"{value:.{digits}g}")
+    if value is None:
+        return "not finite"
+    whole = 10.0**digits - 0.5 <= abs(value) < _WHOLE_BELOW
+    return minus(f"{value:.0f}" if whole else f"{value:.{digits}g}")
 
 
 def signed(value: float | None) -> str:

@@ -37,15 +37,19 @@ def rendered(title: str, table: list[dict[str, Any]]) -> RenderableType:
     grid = Table(title=Text(title), title_justify="left", box=None, header_style="bold", pad_edge=False)
     for column in _COLUMNS:
         grid.add_column(column, justify="left" if column in ("estimator", "verdict") else "right")
-    section = None
-    for entry in table:
-        here = (entry["system"], entry["dynamics"])
-        if here != section:
-            grid.add_row()
-            grid.add_row(Text(" · ".join(here), style="bold cyan", no_wrap=True))
-            section = here
-        grid.add_row(*_cells(entry))
+    for place, entries in _sections(table).items():
+        grid.add_row()
+        grid.add_row(Text(" · ".join(place), style="bold cyan", no_wrap=True))
+        for entry in entries:
+            grid.add_row(*_cells(entry))
     return Group(grid, Text(), _counts(table))
+
+
+def _sections(table: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    sections: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for entry in table:
+        sections.setdefault((entry["system"], entry["dynamics"]), []).append(entry)
+    return sections
 
 
 def _cells(entry: dict[str, Any]) -> list[str | Text]:
