@@ -48,9 +48,14 @@ class Evolve(Law):
         """The physical time after `t` steps: `t * dt` where the law has a `dt`, else the number of steps."""
         return jnp.asarray(t * getattr(self, "dt", 1.0))
 
-    def step_limit(self, state: State) -> tuple[Float[Array, ""], str] | None:
-        """The longest stable `dt` for the curvature at `state` and the name of that limit; None where none is known."""
-        return None
+    def step_limit(self, state: State) -> Float[Array, ""] | float:
+        """The longest stable `dt` for the curvature at `state`; infinite where no limit is known."""
+        return float("inf")
+
+    @property
+    def step_limit_name(self) -> str:
+        """What limits `dt`, for a verdict that says so."""
+        return "stability limit"
 
 
 class HasPathDensity(Evolve):
@@ -164,8 +169,12 @@ class Sampled(HasStationaryDensity):
     def log_density(self, state: State) -> Float[Array, ""]:
         return self.weigh.log_weight(state.position)
 
-    def step_limit(self, state: State) -> tuple[Float[Array, ""], str] | None:
+    def step_limit(self, state: State) -> Float[Array, ""] | float:
         return self.weigh.sampler().step_limit(state)
+
+    @property
+    def step_limit_name(self) -> str:
+        return self.weigh.sampler().step_limit_name
 
 
 def require(law: Law, capability: type, estimator: str) -> None:

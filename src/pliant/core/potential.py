@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
@@ -19,6 +20,11 @@ class Potential(eqx.Module):
     @abc.abstractmethod
     def __call__(self, position: Float[Array, "*shape"]) -> Float[Array, ""]:
         """The potential energy at `position`."""
+
+    @property
+    def example_position(self) -> Float[Array, "*shape"]:
+        """A position of a shape that this potential takes: where tests and tutorials look at it."""
+        return jnp.full((1,), 0.3)
 
     def force(self, position: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The force, minus the derivative of the energy; override it where a closed form is cheaper."""

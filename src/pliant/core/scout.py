@@ -100,28 +100,27 @@ def walk(law: Evolve, key: PRNGKeyArray, horizon: int) -> PyTree:
 
 def check_start(law: Evolve, key: PRNGKeyArray) -> None:
     """Raise ValueError where the initial state is not finite."""
-    check_finite(law.init(key), "state")
+    check_finite(eqx.filter_jit(_initial)(law, key), "state")
+
+
+def _initial(law: Evolve, key: PRNGKeyArray) -> State:
+    return law.init(key)
 
 
 @eqx.filter_jit
 def _limits(law: Evolve, states: PyTree) -> Array:
-    def one(state: State) -> Array:
-        found = law.step_limit(state)
-        return jnp.asarray(jnp.inf) if found is None else found[0]
-
-    return jax.lax.map(one, states)
+    return jax.lax.map(lambda state: jnp.asarray(law.step_limit(state), float), states)
 
 
 def unstable(law: Evolve, states: PyTree) -> Iterator[str]:
     """A reason where dt is past the stability limit of the scheme at a visited state."""
-    found = law.step_limit(jax.tree.map(lambda x: x[0], states))
     dt = getattr(law, "dt", None)
-    if found is None or dt is None:
+    if dt is None or type(law).step_limit is Evolve.step_limit:
         return
     limit = float(np.min(np.asarray(_limits(law, states))))
     if float(dt) > limit:
         yield (
-            f"dt = {float(dt):.3g} is past the stability limit {found[1]} = {limit:.3g} at a state that the "
+            f"dt = {float(dt):.3g} is past the stability limit {law.step_limit_name} = {limit:.3g} at a state that the "
             f"trajectory visits; use dt <= {limit / 4:.2g}."
         )
 

@@ -9,6 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 
+class Position(eqx.Module):
+    """The state: a position; `noise` is the last step's noise where the scheme uses it twice."""
+
+    position: Float[Array, "*shape"]
+    noise: Float[Array, "*shape"] | None = None
+
+
 class Phase(eqx.Module):
     """A point in phase space; `force`: the force there, where a scheme keeps it for its next step."""
 

@@ -60,7 +60,7 @@ class Langevin(HasPathDensity, HasStationaryDensity, Invertible, HasDrift):
     def __check_init__(self) -> None:
         for name in ("dt", "kT", "friction", "mass"):
             positive(name, getattr(self, name))
-        if not Word(self.splitting).thermostats:
+        if not self.word.thermostats:
             raise ValueError(
                 f"Argument `splitting` must hold an O, the thermostat, but it was {self.splitting!r}. Without one the "
                 "dynamics is Hamiltonian: use VelocityVerlet."
@@ -198,9 +198,13 @@ class Langevin(HasPathDensity, HasStationaryDensity, Invertible, HasDrift):
             return "its potential is driven in time and has no stationary state; use BPTT or Girsanov."
         return super().refusal(capability)
 
-    def step_limit(self, state: State) -> tuple[Float[Array, ""], str] | None:
+    def step_limit(self, state: State) -> Float[Array, ""]:
         stiffness = stiffest(at_time(self.potential, 0.0), state.position, 1.0 / self.mass)
-        return 2 / jnp.sqrt(jnp.maximum(stiffness, 1e-30)), "2 / highest frequency"
+        return 2 / jnp.sqrt(jnp.maximum(stiffness, 1e-30))
+
+    @property
+    def step_limit_name(self) -> str:
+        return "2 / highest frequency"
 
     def _phase(self, position: Array, velocity: Array, t: Step) -> Phase:
         return Phase(position, velocity, self._force(position, t) if self.word.carries_force else None)

@@ -12,16 +12,9 @@ from pliant.core.laws import HasDrift, HasPathDensity, HasStationaryDensity, Sta
 from pliant.core.noise import Normal
 from pliant.core.potential import force
 from pliant.core.validate import positive
-from pliant.dynamics._shared import as_number, as_position, at_time, per_coordinate, stiffest, unit_harmonic
+from pliant.dynamics._shared import Position, as_number, as_position, at_time, per_coordinate, stiffest, unit_harmonic
 
 _SCHEMES = ("euler_maruyama", "leimkuhler_matthews")
-
-
-class Position(eqx.Module):
-    """The state: a position; `noise` is the last step's noise where the scheme uses it twice."""
-
-    position: Float[Array, "*shape"]
-    noise: Float[Array, "*shape"] | None = None
 
 
 class OverdampedLangevin(HasPathDensity, HasStationaryDensity, HasDrift):
@@ -104,9 +97,13 @@ class OverdampedLangevin(HasPathDensity, HasStationaryDensity, HasDrift):
             return "its potential is driven in time and has no stationary state; use BPTT or Girsanov."
         return super().refusal(capability)
 
-    def step_limit(self, state: State) -> tuple[Float[Array, ""], str] | None:
+    def step_limit(self, state: State) -> Float[Array, ""]:
         stiffness = stiffest(at_time(self.potential, 0.0), state.position, self._over_mass)
-        return 2 * self.friction / jnp.maximum(stiffness, 1e-30), "2 friction mass / stiffness"
+        return 2 * self.friction / jnp.maximum(stiffness, 1e-30)
+
+    @property
+    def step_limit_name(self) -> str:
+        return "2 friction mass / stiffness"
 
     @property
     def _over_mass(self) -> Any:

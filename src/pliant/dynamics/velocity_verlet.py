@@ -84,9 +84,13 @@ class VelocityVerlet(Invertible, HasDrift):
             )
         return super().refusal(capability)
 
-    def step_limit(self, state: State) -> tuple[Float[Array, ""], str] | None:
+    def step_limit(self, state: State) -> Float[Array, ""]:
         stiffness = stiffest(at_time(self.potential, 0.0), state.position, 1.0 / self.mass)
-        return 2 / jnp.sqrt(jnp.maximum(stiffness, 1e-30)), "2 / highest frequency"
+        return 2 / jnp.sqrt(jnp.maximum(stiffness, 1e-30))
+
+    @property
+    def step_limit_name(self) -> str:
+        return "2 / highest frequency"
 
     def _force(self, position: Array, t: Any) -> Array:
         return force(at_time(self.potential, self.time(t)), position)

@@ -64,6 +64,10 @@ class LennardJones(Potential):
         _check_ranges(self)
         _check_box(self)
 
+    @property
+    def example_position(self) -> Float[Array, "3 3"]:
+        return jnp.array([[0.0, 0.0, 0.0], [1.1, 0.0, 0.0], [0.5, 1.0, 0.1]])
+
     def __call__(self, position: Float[Array, "n 3"]) -> Float[Array, ""]:
         """The energy."""
         fluid = in_precision_of(position, self)

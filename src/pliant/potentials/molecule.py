@@ -111,6 +111,10 @@ class Molecule(Potential):
             )
         return jnp.asarray(self._reference, dtype=float)
 
+    @property
+    def example_position(self) -> Float[Array, "n 3"]:
+        return self.reference_position
+
     def __call__(self, position: Float[Array, "n 3"]) -> Float[Array, ""]:
         """The energy in kJ/mol."""
         return sum(self.energies(position).values(), start=jnp.zeros((), position.dtype))

@@ -35,6 +35,10 @@ class MullerBrown(Potential):
     y0: Float[Array, "4"] = parameter(0.0, 0.5, 1.5, 1.0)
     scale: Float[Array, ""] | float = 1.0
 
+    @property
+    def example_position(self) -> Float[Array, "2"]:
+        return jnp.array([-0.5, 1.4])
+
     def __call__(self, position: Float[Array, "2"]) -> Float[Array, ""]:
         """The energy at the point `position` of the plane."""
         surface = in_precision_of(position, self)
