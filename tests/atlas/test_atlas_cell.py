@@ -61,7 +61,7 @@ def test_a_gradient_is_held_against_the_truth():
     error = math.hypot(result["standard_error"], 0.03)
     assert result["z_score"] == pytest.approx((result["value"] + 0.25) / error)
     assert result["observable"]["truth"] == 0.5 and abs(result["observable"]["z_score"]) < 4
-    assert (result["state"], result["truth_source"], result["truth_of"]) == ("done", "by hand", "test")
+    assert (result["state"], result["truth_source"], result["truth_of"]) == ("done", "by hand", "discretised")
     assert result["verdict"] in ("trusted", "imprecise", "untrusted")
 
 

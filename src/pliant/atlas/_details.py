@@ -8,6 +8,12 @@ from pliant.atlas._html import Markup, join, tag
 from pliant.atlas._matrix import badge, title_of
 from pliant.atlas.states import status_of
 
+# What a z-score leaves out where the truth is not that of the very scheme.
+_KINDS = {
+    "discretised": "discretised dynamics at this dt and horizon",
+    "exact stationary": "exact stationary density, which leaves out the bias of a finite dt and horizon",
+}
+
 
 def details(row: Row, titles: dict[str, str]) -> Markup:
     """A template with the record of a cell, which the page's script shows."""
@@ -42,7 +48,7 @@ def _measured(row: Row) -> Markup:
 def _provenance(row: Row) -> Markup:
     if row["truth_source"] is None:
         return tag("p", "No truth is known here: z-scores are left out.", class_="aside")
-    return tag("p", f"Truth of the {row['truth_of']} dynamics: {row['truth_source']}.", class_="aside")
+    return tag("p", f"Truth of the {_KINDS[row['truth_of']]}: {row['truth_source']}.", class_="aside")
 
 
 def _components(components: list[Row]) -> Markup:
@@ -56,25 +62,18 @@ def _component(entry: Row) -> list[str]:
     return [
         entry["parameter"],
         numbers.with_error(entry["value"], entry["standard_error"]),
-        _known(entry),
+        numbers.known(entry["truth"], entry["truth_error"]),
         numbers.signed(entry["z_score"]),
         "–" if entry["snr"] is None else numbers.plain(entry["snr"]),
     ]
 
 
-def _known(entry: Row) -> str:
-    if entry["truth"] is None:
-        return "–"
-    return numbers.with_error(entry["truth"], entry["truth_error"]) if entry["truth_error"] else _exact(entry["truth"])
-
-
-def _exact(value: float) -> str:
-    return numbers.plain(value, 6)
-
-
 def _observable(entry: Row) -> list[tuple[str, str]]:
-    value = numbers.with_error(entry["value"], entry["standard_error"])
-    return [("value", value), ("truth", _known(entry)), ("z", numbers.signed(entry.get("z_score")))]
+    return [
+        ("value", numbers.with_error(entry["value"], entry["standard_error"])),
+        ("truth", numbers.known(entry["truth"], entry["truth_error"])),
+        ("z", numbers.signed(entry.get("z_score"))),
+    ]
 
 
 def _cost(row: Row) -> list[tuple[str, str]]:

@@ -72,7 +72,7 @@ def _cost(row: Row) -> list[dict[str, Any]]:
 
 
 def _point(row: Row, x: float, y: float | None, words: str) -> dict[str, Any]:
-    return {"x": x, "y": y, "words": words, "cell": row["id"]}
+    return {"x": x, "y": y, "words": words, "cell": row["id"], "hollow": row["verdict"] == "untrusted"}
 
 
 def _positive(row: Row, key: str) -> bool:

@@ -12,7 +12,8 @@ def matrix(grid: Grid, titles: dict[str, str]) -> Markup:
     """The table of every system under every dynamics (rows) by every estimator (columns)."""
     head = tag("tr", tag("th", "system · dynamics", scope="col"), [tag("th", e, scope="col") for e in grid.estimators])
     bodies = [_section(grid, system, title_of(system, titles)) for system in grid.sections]
-    return tag("table", tag("thead", head), bodies, class_="matrix")
+    width = f"--columns: {len(grid.estimators)}"
+    return tag("table", tag("thead", head), bodies, class_="matrix", style=width)
 
 
 def title_of(system: str, titles: dict[str, str]) -> str:
@@ -41,9 +42,9 @@ def _truth(row: Row) -> Markup | None:
     name = tag("span", f"∂/∂ {row['components'][0]['parameter']}", class_="parameter")
     if row["truth"] is None:
         return join(name, tag("span", "no truth known", class_="aside"))
-    exact = not row["truth_error"]
-    value = numbers.plain(row["truth"], 4) if exact else numbers.with_error(row["truth"], row["truth_error"])
-    return join(name, tag("span", f"truth {value}", class_="aside"))
+    value = numbers.known(row["truth"], row["truth_error"])
+    kind = "stationary truth" if row["truth_of"] == "exact stationary" else "truth"
+    return join(name, tag("span", f"{kind} {value}", class_="aside"))
 
 
 def _setting(row: Row) -> Markup:

@@ -19,6 +19,13 @@ def with_error(value: float | None, error: float | None) -> str:
     return _aligned(value / 10.0**power, error / 10.0**power, minus(f"e{power}"))
 
 
+def known(value: float | None, error: float | None) -> str:
+    """A truth: with its error where that is more than round-off, else to six digits."""
+    if value is None:
+        return "–"
+    return with_error(value, error) if error and error > 1e-6 * abs(value) else plain(value, 6)
+
+
 def _aligned(value: float, error: float, exponent: str) -> str:
     digits = min(max(1 - math.floor(math.log10(error)), 0), 8)
     text = f"{minus(f'{value:.{digits}f}')} ± {error:.{digits}f}"

@@ -86,12 +86,20 @@
     };
   }
 
+  /* A hollow mark is drawn by its outline alone, a full one without. */
+  function marker(name, points, shape, extra) {
+    return {
+      color: colour(name), size: 10, opacity: 1, symbol: points.map((p) => shape(p) + (p.hollow ? "-open" : "")),
+      line: { width: points.map((p) => (p.hollow ? 1.7 : 0)), color: colour(name) }, ...extra,
+    };
+  }
+
   function trace(name, points, extra) {
     return {
       type: "scatter", mode: "markers", name: escaped(name),
       customdata: points.map((p) => p.cell),
       hovertext: points.map((p) => `${escaped(name)}<br>${escaped(p.words)}`), hoverinfo: "text",
-      marker: { color: colour(name), symbol: symbol(name), size: 10, line: { width: 0 } }, ...extra,
+      marker: marker(name, points, () => symbol(name)), ...extra,
     };
   }
 
@@ -114,7 +122,7 @@
     let [low, high] = span(values).map(Math.log10);
     const pad = Math.max(0.06 * (high - low), 0.5 * (0.6 - (high - low)), 0.04);
     [low, high] = [low - pad, high + pad];
-    const [steps, stride] = high - low < 1.7 ? [[1, 2, 5], 1] : [[1], Math.ceil((high - low) / 6)];
+    const [steps, stride] = high - low < 2.3 ? [[1, 2, 5], 1] : [[1], Math.ceil((high - low) / 6)];
     const ticks = [];
     for (let decade = Math.floor(low); decade <= high; decade++) {
       if (decade % stride === 0) ticks.push(...steps.map((step) => step * 10 ** decade));
@@ -166,13 +174,12 @@
     const traces = names.map((name) => {
       // The first components come last, so that they are drawn on top.
       const points = [...panel.series[name]].sort((a, b) => a.headline - b.headline);
-      const beyond = points.map((p) => Math.abs(p.x) > EDGE);
+      const shape = (p) => (Math.abs(p.x) <= EDGE ? symbol(name) : p.x > 0 ? "triangle-right" : "triangle-left");
       return trace(name, points, {
         x: points.map((p) => Math.max(-EDGE, Math.min(EDGE, p.x))), y: spread(points, name, names), cliponaxis: false,
-        marker: {
-          color: colour(name), line: { width: 0 }, size: points.map((p) => (p.headline ? 10 : 5)), opacity: points.map((p) => (p.headline ? 1 : 0.45)),
-          symbol: points.map((p, i) => (beyond[i] ? (p.x > 0 ? "triangle-right" : "triangle-left") : symbol(name))),
-        },
+        marker: marker(name, points, shape, {
+          size: points.map((p) => (p.headline ? 10 : 5)), opacity: points.map((p) => (p.headline ? 1 : 0.5)),
+        }),
       });
     });
     const band = {
