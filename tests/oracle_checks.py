@@ -1,0 +1,72 @@
+"""How an estimate is held against an exact answer: in standard errors, and with errors small enough to mean something."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+import pliant
+from pliant.core.estimate import GradientEstimate
+from pliant.core.estimator import Estimator
+from pliant.systems import _affine
+from pliant.systems._system import squared_distance, weights
+
+# One in 16,000 for a Gaussian: a failure at a fixed key means a fault.
+LIMIT = 4.0
+
+
+def flat(tree: Any) -> np.ndarray:
+    """Every number of a tree."""
+    return np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in jax.tree.leaves(tree)])
+
+
+def check(estimate: GradientEstimate, gradient: Any, *, value: Any = None, resolution: float = 0.1) -> None:
+    """The gradient agrees with the exact one, and its error is at most `resolution` of the gradient's size.
+
+    A broken estimator is off by a part of the gradient: without the second demand it could hide behind its noise.
+    """
+    truth, found, error = flat(gradient), flat(estimate.value), flat(estimate.standard_error)
+    assert np.all(error <= resolution * np.linalg.norm(truth)), f"errors {error} do not resolve {truth}"
+    within(found, error, truth)
+    if value is not None:
+        within(flat(estimate.observable.value), flat(estimate.observable.standard_error), flat(value))
+
+
+def within(found: np.ndarray, error: np.ndarray, truth: np.ndarray) -> None:
+    """Every component lies within the limit of the truth; round-off is forgiven where there is no noise."""
+    z = (found - truth) / (error + 1e-12 * np.abs(truth))
+    assert np.all(np.abs(z) < LIMIT), f"{found} ± {error} against {truth}: z = {z}"
+
+
+def run(law: Any, observable: Any, estimator: Estimator, wrt: Callable, horizon: int, replicas: int) -> GradientEstimate:
+    """`gradient` at the key of all oracles."""
+    return pliant.gradient(
+        law, observable, estimator, horizon=horizon, replicas=replicas, key=jax.random.key(2026), wrt=wrt, progress=False
+    )
+
+
+def affine_truth(law: Any, observable: Any, horizon: int, parameter: str) -> tuple[float, float]:
+    """The expectation of x^2 on a harmonic potential, and its exact derivative by any number of the law."""
+    weight = weights(observable, squared_distance, horizon)
+    assert weight is not None
+
+    def average(**changed: Any) -> Any:
+        means, covariances = _affine.of_law(law, **changed).moments(horizon)
+        return weight @ (means[:, 0] ** 2 + covariances[:, 0, 0])
+
+    at = float(law.potential.k if parameter == "k" else getattr(law, parameter))
+    return average(), float(_affine.complex_step(lambda value: average(**{parameter: value}), at))
+
+
+def covariance_truth(law: Any, observable: Any, horizon: int) -> float:
+    r"""What `Reweighting` estimates of $d\langle x^2 \rangle / dk$ on a harmonic potential from discretised samples.
+
+    The score is $-x^2 / 2 kT$ and the law of $x_t$ Gaussian with mean m and variance V, so that
+    $\langle x^4 \rangle = m^4 + 6 m^2 V + 3 V^2$.
+    """
+    weight = weights(observable, squared_distance, horizon)
+    means, covariances = _affine.of_law(law).moments(horizon)
+    m, v = means[:, 0], covariances[:, 0, 0]
+    fourth, second = weight @ (m**4 + 6 * m**2 * v + 3 * v**2), weight @ (m**2 + v)
+    return -(fourth - second**2) / (2 * float(law.kT))
