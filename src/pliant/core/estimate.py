@@ -68,10 +68,12 @@ def mean_and_error(values: np.ndarray, correlated: bool = False) -> tuple[np.nda
     """
     samples = np.asarray(values, dtype=np.float64)
     count = samples.shape[0]
-    mean = np.mean(samples, axis=0)
-    if count < 2:
-        return mean, np.full_like(mean, np.nan)
-    error = np.std(samples, axis=0, ddof=1) / np.sqrt(count)
+    # Overflowed replicas are the verdict's affair: no warning on top of it.
+    with np.errstate(invalid="ignore", over="ignore"):
+        mean = np.mean(samples, axis=0)
+        if count < 2:
+            return mean, np.full_like(mean, np.nan)
+        error = np.std(samples, axis=0, ddof=1) / np.sqrt(count)
     if correlated:
         columns = samples.reshape(count, -1).T
         tau = np.array([max(2 * integrated_autocorrelation_time(column)[0], 1.0) for column in columns])

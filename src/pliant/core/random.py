@@ -9,6 +9,7 @@ Ann. Math. Stat. 29, 610 (1958).
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from jaxtyping import Array, Complex, Float, UInt32
 from numpy.polynomial import chebyshev, polynomial
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_SQUARED_ANGLE = (0.0, (np.pi / 2) ** 2)
 _PARITY = np.uint32(0x1BD11BDA)
 Words = tuple[UInt32[Array, "..."], UInt32[Array, "..."]]
 
@@ -82,13 +84,14 @@ def _unit64(high: UInt32[Array, "..."], low: UInt32[Array, "..."]) -> Float[Arra
 
 
 def _minus_log(unit: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Minus the logarithm on (0, 1]: exponent apart, mantissa in [1/sqrt(2), sqrt(2)) by 2 artanh((m - 1)/(m + 1))."""
+    """Minus the logarithm on (0, 1]: exponent apart, a polynomial for a mantissa m in [1/sqrt(2), sqrt(2))."""
     integer, mantissa_bits, half = _layout(unit.dtype)
     bits = lax.bitcast_convert_type(unit, integer)
     exponent = (bits - half) >> integer(mantissa_bits)
     mantissa = lax.bitcast_convert_type(bits - (exponent << integer(mantissa_bits)), unit.dtype)
-    ratio = (mantissa - 1.0) / (mantissa + 1.0)
-    series = 2.0 * ratio * _horner(_artanh(unit.dtype), ratio * ratio)
+    # In m - 1, not in the ratio (m - 1)/(m + 1): XLA would not fuse a division, and draw the bits twice.
+    excess = mantissa - 1.0
+    series = excess * _horner(_logarithm(unit.dtype), excess)
     return -(series + exponent.astype(jnp.int32).astype(unit.dtype) * np.asarray(np.log(2.0), unit.dtype))
 
 
@@ -108,28 +111,27 @@ def _horner(coefficients: np.ndarray, x: Float[Array, "..."]) -> Float[Array, ".
 
 @functools.cache
 def _sine(dtype: jnp.dtype) -> np.ndarray:
-    return _fit(lambda y: np.sinc(np.sqrt(y) / np.pi), (np.pi / 2) ** 2, 10 if dtype == jnp.float64 else 5)
+    return _fit(lambda y: np.sinc(np.sqrt(y) / np.pi), _SQUARED_ANGLE, 10 if dtype == jnp.float64 else 5)
 
 
 @functools.cache
 def _cosine(dtype: jnp.dtype) -> np.ndarray:
-    return _fit(lambda y: np.cos(np.sqrt(y)), (np.pi / 2) ** 2, 10 if dtype == jnp.float64 else 6)
+    return _fit(lambda y: np.cos(np.sqrt(y)), _SQUARED_ANGLE, 10 if dtype == jnp.float64 else 6)
 
 
 @functools.cache
-def _artanh(dtype: jnp.dtype) -> np.ndarray:
-    edge = (np.sqrt(2) - 1) / (np.sqrt(2) + 1)
-    return _fit(lambda y: _artanh_ratio(np.sqrt(y)), edge**2, 8 if dtype == jnp.float64 else 3)
+def _logarithm(dtype: jnp.dtype) -> np.ndarray:
+    return _fit(_log1p_ratio, (np.sqrt(0.5) - 1, np.sqrt(2) - 1), 22 if dtype == jnp.float64 else 9)
 
 
-def _artanh_ratio(x: np.ndarray) -> np.ndarray:
-    safe = np.where(x < 1e-8, 1.0, x)
-    return np.where(x < 1e-8, 1.0, np.arctanh(np.minimum(safe, 0.5)) / safe)
+def _log1p_ratio(x: np.ndarray) -> np.ndarray:
+    safe = np.where(x == 0, 1.0, x)
+    return np.where(x == 0, 1.0, np.log1p(safe) / safe)
 
 
-def _fit(function, edge: float, degree: int) -> np.ndarray:
-    """Power coefficients of the Chebyshev interpolant on [0, edge], within a factor of the best uniform error."""
-    series = chebyshev.Chebyshev.interpolate(lambda y: function(np.maximum(y, 0.0)), degree, [0.0, edge])
+def _fit(function: Callable, interval: tuple[float, float], degree: int) -> np.ndarray:
+    """Power coefficients of the Chebyshev interpolant, within a factor of the best uniform error."""
+    series = chebyshev.Chebyshev.interpolate(function, degree, interval)
     return series.convert(kind=polynomial.Polynomial, domain=[-1, 1], window=[-1, 1]).coef
 
 

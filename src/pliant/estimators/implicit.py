@@ -64,7 +64,7 @@ class Implicit(Estimator):
     def solve(self, problem: Problem) -> tuple[Contribution, list[str]]:
         value, gradient, figures = _differentiate(problem, self.tolerance, self.max_steps)
         contribution = Direct(value[None], jax.tree.map(lambda leaf: leaf[None], gradient))
-        return contribution, list(_complaints(self.tolerance, *map(float, figures)))
+        return contribution, list(_complaints(self.tolerance, *map(float, figures), minimises=problem.law().minimises))
 
 
 @eqx.filter_jit
@@ -123,24 +123,36 @@ def _residual(law: Balance, u: PyTree) -> PyTree:
 
 
 def _figures(residual: Any, parameters: PyTree, u: Array, jacobian: Array, operator: Any) -> tuple[Array, ...]:
-    """How far the residual is from zero, the smallest eigenvalue of a symmetric Jacobian, and what no solve can match."""
+    """What speaks against a solution: see `_complaints`."""
+
+    def solve(b: Array) -> Array:
+        return lineax.linear_solve(operator, b, lineax.SVD(), throw=False).value
+
     forced = jax.tree.leaves(jax.jacfwd(lambda p: residual(p, u))(parameters))
     columns = jnp.concatenate([leaf.reshape(u.size, -1) for leaf in forced], axis=1)
-    solved = jax.vmap(lambda b: lineax.linear_solve(operator, b, lineax.SVD(), throw=False).value, 1, 1)(columns)
-    left = jnp.linalg.norm(jacobian @ solved - columns) / jnp.maximum(jnp.linalg.norm(columns), 1e-300)
+    left = jnp.linalg.norm(jacobian @ jax.vmap(solve, 1, 1)(columns) - columns)
     symmetric = jnp.linalg.norm(jacobian - jacobian.T) <= 1e-6 * jnp.linalg.norm(jacobian)
     lowest = jnp.linalg.eigvalsh((jacobian + jacobian.T) / 2)[0] / jnp.maximum(jnp.linalg.norm(jacobian), 1e-300)
-    return jnp.linalg.norm(residual(parameters, u)), jnp.where(symmetric, lowest, 0.0), left
+    remains = residual(parameters, u)
+    bent = jax.jacfwd(residual, argnums=1)(parameters, u - solve(remains)) - jacobian
+    return (
+        jnp.linalg.norm(remains),
+        jnp.where(symmetric, lowest, 0.0),
+        left / jnp.maximum(jnp.linalg.norm(columns), 1e-300),
+        jnp.linalg.norm(jax.vmap(solve, 1, 1)(bent)),
+    )
 
 
-def _complaints(tolerance: float, residual: float, lowest: float, unmatched: float) -> Iterator[str]:
+def _complaints(
+    tolerance: float, residual: float, lowest: float, unmatched: float, bent: float, minimises: bool
+) -> Iterator[str]:
     allowed = np.sqrt(tolerance)
     if not residual <= allowed:
         yield (
             f"the solver stopped at a residual of {residual:.2g} > {allowed:.2g}: this is no solution; start from a better "
             "`guess`, or raise `max_steps`."
         )
-    if lowest < -1e-6:
+    if minimises and lowest < -1e-6:
         yield (
             f"the solution is no minimum: the Hessian has an eigenvalue of {lowest:.2g} times its norm; start elsewhere."
         )
@@ -148,4 +160,9 @@ def _complaints(tolerance: float, residual: float, lowest: float, unmatched: flo
         yield (
             f"the Jacobian is singular and {unmatched:.1%} of the forcing lies in directions that no change of the "
             "solution can balance: near a fold the derivative is infinite."
+        )
+    if bent > 1e-3:
+        yield (
+            f"the Jacobian still turns by {bent:.2g} of itself within the solver's last step: solutions meet here (a fold), "
+            "and the derivative is infinite."
         )

@@ -1,0 +1,68 @@
+"""The statistics behind error bars, against exact values."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from pliant.core import statistics
+from pliant.core.estimate import mean_and_error
+
+RNG = np.random.default_rng(11)
+
+
+@pytest.mark.parametrize("shape", [-0.3, 0.0, 0.5, 0.8, 1.2])
+def test_tail_index_of_generalised_pareto_samples(shape: float) -> None:
+    size = 20_000
+    found = [statistics.tail_index(stats.genpareto.rvs(shape, size=size, random_state=RNG)) for _ in range(30)]
+    tail = 3 * np.sqrt(size)
+    # A uniform-like lower tail is lighter than any; the upper one has the shape, with standard error (1 + k)/sqrt(M).
+    error = (1 + abs(shape)) / np.sqrt(tail * len(found))
+    assert abs(np.mean(found) - (shape * tail + 5) / (tail + 10)) < 4 * error + 0.02
+
+
+def test_tail_index_agrees_with_maximum_likelihood() -> None:
+    sample = stats.t.rvs(2, size=10_000, random_state=RNG)
+    tail = np.sort(sample - np.median(sample))
+    excess = tail[-300:] - tail[-301]
+    likelihood, _, _ = stats.genpareto.fit(excess, floc=0)
+    assert abs(statistics._zhang_stephens(excess) - likelihood) < 0.05
+
+
+def test_tail_index_has_nothing_to_say_of_few_or_equal_values() -> None:
+    assert np.isnan(statistics.tail_index(np.arange(24.0)))
+    assert np.isnan(statistics.tail_index(np.ones(100)))
+
+
+@pytest.mark.parametrize("memory", [0.0, 0.5, 0.9])
+def test_autocorrelation_time_of_an_autoregressive_chain(memory: float) -> None:
+    chains, steps = 20, 4000
+    noise = RNG.normal(size=(chains, steps))
+    series = np.empty_like(noise)
+    series[:, 0] = noise[:, 0] / np.sqrt(1 - memory**2)
+    for t in range(1, steps):
+        series[:, t] = memory * series[:, t - 1] + noise[:, t]
+    tau, error = statistics.integrated_autocorrelation_time(series)
+    exact = 0.5 * (1 + memory) / (1 - memory)
+    assert abs(tau - exact) < 4 * error
+    assert error < 0.1 * exact
+
+
+def test_batch_error_of_a_correlated_chain_covers() -> None:
+    memory, steps, repeats, hits = 0.8, 64, 400, 0
+    for _ in range(repeats):
+        series = np.empty(steps)
+        series[0] = RNG.normal() / np.sqrt(1 - memory**2)
+        for t in range(1, steps):
+            series[t] = memory * series[t - 1] + RNG.normal()
+        mean, error = mean_and_error(series, correlated=True)
+        naive = mean_and_error(series)[1]
+        hits += abs(mean) < 1.96 * error
+        assert error >= naive
+    # Batches as correlated as these are a warning already; even so the widened interval is no longer absurd.
+    assert hits / repeats > 0.80
+
+
+def test_effective_sample_size() -> None:
+    assert statistics.effective_sample_size(np.ones(10)) == pytest.approx(10)
+    assert statistics.effective_sample_size([1.0, 0.0, 0.0]) == pytest.approx(1)
+    assert statistics.effective_sample_size([2.0, 1.0]) == pytest.approx(9 / 5)
