@@ -2,8 +2,9 @@
 
 import equinox as eqx
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
+
+from pliant.potentials._pairs import displacements, same_particle, squared_distances, total_force
 
 PROBE_RADIUS = 0.14
 """Radius of a water molecule in nm, as the ACE term takes it."""
@@ -54,7 +55,7 @@ class OBC2(eqx.Module):
         by_integral = (by_born - 6 * self._surface(born) / born) * born_by_integral
         through_born = by_integral[:, None] * self._integrand_slope(pairs) / pairs.distance
         radial = strength * (1 - decay / 4) + through_born + through_born.T
-        return -jnp.sum(radial * pairs.displacement, axis=-1)
+        return -total_force(radial, pairs.displacements)
 
     def _polarisation(self) -> Float[Array, ""]:
         return self.coulomb_constant * (1 / self.solute_dielectric - 1 / self.solvent_dielectric)
@@ -105,9 +106,9 @@ class _Pairs:
     """Displacements and distances of all pairs, an atom standing at distance one from itself for the divisions."""
 
     def __init__(self, xyz: Float[Array, "3 n"]):
-        self.same = np.eye(xyz.shape[1], dtype=bool)
-        self.displacement = xyz[:, :, None] - xyz[:, None, :]
-        self.square = jnp.sum(self.displacement**2, axis=0)
+        self.same = same_particle(xyz.shape[1])
+        self.displacements = displacements(xyz)
+        self.square = squared_distances(self.displacements)
         self.distance = jnp.sqrt(jnp.where(self.same, 1, self.square))
 
 
