@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pliant.atlas.cells import Cell
-from pliant.atlas.config import find, parse
+from pliant.atlas.config import find, load, parse
 from pliant.atlas.errors import ConfigError
 from pliant.atlas.toml_lines import TomlLines
 
@@ -183,3 +183,18 @@ def test_every_line_is_found_among_strings_arrays_and_tables(pieces):
 def test_a_configuration_that_is_nowhere():
     with pytest.raises(ConfigError, match="default.*'nowhere' is neither"):
         find("nowhere")
+
+
+@pytest.mark.parametrize("name", ["default", "quick"])
+def test_what_ships_can_be_run_by_what_is_installed(name):
+    atlas = load(find(name))
+    assert len(atlas.cells) >= 15
+    assert {"double_well"} <= {cell.system for cell in atlas.cells}
+
+
+def test_the_default_atlas_has_five_estimators_on_three_dynamics_of_three_systems():
+    cells = load(find("default")).cells
+    combinations = {(cell.system, cell.dynamics, cell.estimator) for cell in cells}
+    assert len(combinations) == 3 * 3 * 5
+    swept = {cell.horizon for cell in cells if (cell.system, cell.dynamics) == ("double_well", "BAOAB")}
+    assert len(swept) >= 4

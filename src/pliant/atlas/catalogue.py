@@ -32,9 +32,8 @@ def installed() -> Catalogue:
     """The catalogue of everything that lies in the component folders; it imports all of them."""
     import pliant.dynamics
     import pliant.estimators
-    import pliant.systems
 
-    systems = {system.name: system for system in _classes(pliant.systems).values()}
+    systems = {system.name: system for system in _systems()}
     estimators = {name: _options(cls) for name, cls in _classes(pliant.estimators).items()}
     return Catalogue(
         systems={name: system.defaults for name, system in systems.items()},
@@ -46,9 +45,14 @@ def installed() -> Catalogue:
 
 def system_named(name: str) -> Any:
     """The class of the system called `name`."""
+    return next(system for system in _systems() if system.name == name)
+
+
+def _systems() -> list[Any]:
     import pliant.systems
 
-    return next(system for system in _classes(pliant.systems).values() if system.name == name)
+    # The parameters of a system may be a public class beside it: only the system itself has a name.
+    return [found for found in _classes(pliant.systems).values() if isinstance(getattr(found, "name", None), str)]
 
 
 def _classes(package: Any) -> dict[str, Any]:
