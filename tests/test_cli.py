@@ -107,7 +107,7 @@ def test_the_doctor_checks_a_gradient_against_its_exact_value():
     command = [sys.executable, "-m", "pliant", "doctor"]
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"COLUMNS": "200"})
     assert done.returncode == 0, done.stdout + done.stderr
-    assert all(word in done.stdout for word in ("jax", "openmm", "devices", "precision", "float32", "passed"))
+    assert all(word in done.stdout for word in ("jax", "openmm", "devices", "precision", "passed"))
 
 
 def test_the_exact_value_of_the_doctor_is_the_slope_of_the_variance(monkeypatch):
