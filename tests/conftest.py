@@ -1,5 +1,13 @@
-"""Tests judge statistics in double precision."""
+"""Tests judge statistics in double precision, and keep what XLA compiles for the next run."""
 
 import jax
+import pytest
 
 jax.config.update("jax_enable_x64", True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Nearly all time of the fast tests goes into compiling: workers and later runs share it (`--cache-clear` empties it)."""
+    assert config.cache is not None
+    jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -21,6 +21,11 @@ def flat(tree: Any) -> np.ndarray:
     return np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in jax.tree.leaves(tree)])
 
 
+def name(value: Any) -> str:
+    """The name of a class or of an instance's class, for the ids of tests."""
+    return getattr(value, "__name__", type(value).__name__)
+
+
 def check(estimate: GradientEstimate, gradient: Any, *, value: Any = None, resolution: float = 0.1) -> None:
     """The gradient agrees with the exact one, and its error is at most `resolution` of the gradient's size.
 
