@@ -62,7 +62,7 @@ def reference_context(system):
     return openmm.Context(system, openmm.VerletIntegrator(0.001), platform)
 
 
-def evaluate(context, position, groups=-1):
+def evaluate(context, position, groups: set[int] | int = -1):
     context.setPositions(position)
     state = context.getState(getEnergy=True, getForces=True, groups=groups)
     forces = state.getForces(asNumpy=True).value_in_unit(openmm.unit.kilojoule_per_mole / openmm.unit.nanometer)
@@ -126,7 +126,7 @@ def energies_of(molecule: Molecule, position) -> dict:
 
 @needs_data
 def test_published_energies_of_the_planar_geometry():
-    """Energies of the planar geometry, kJ/mol, computed independently of both codes' present versions."""
+    """Energies of the planar geometry (phi = psi = 180 degrees) in kJ/mol, computed beforehand by independent code."""
     molecule = Molecule.alanine_dipeptide()
     position = jnp.asarray(geometry_a())
     energies = energies_of(molecule, position)
