@@ -111,17 +111,17 @@ def _horner(coefficients: np.ndarray, x: Float[Array, "..."]) -> Float[Array, ".
 
 @functools.cache
 def _sine(dtype: jnp.dtype) -> np.ndarray:
-    return _fit(lambda y: np.sinc(np.sqrt(y) / np.pi), _SQUARED_ANGLE, 10 if dtype == jnp.float64 else 5)
+    return _fit(lambda y: np.sinc(np.sqrt(y) / np.pi), _SQUARED_ANGLE, 8 if dtype == jnp.float64 else 4)
 
 
 @functools.cache
 def _cosine(dtype: jnp.dtype) -> np.ndarray:
-    return _fit(lambda y: np.cos(np.sqrt(y)), _SQUARED_ANGLE, 10 if dtype == jnp.float64 else 6)
+    return _fit(lambda y: np.cos(np.sqrt(y)), _SQUARED_ANGLE, 8 if dtype == jnp.float64 else 5)
 
 
 @functools.cache
 def _logarithm(dtype: jnp.dtype) -> np.ndarray:
-    return _fit(_log1p_ratio, (np.sqrt(0.5) - 1, np.sqrt(2) - 1), 22 if dtype == jnp.float64 else 9)
+    return _fit(_log1p_ratio, (np.sqrt(0.5) - 1, np.sqrt(2) - 1), 19 if dtype == jnp.float64 else 8)
 
 
 def _log1p_ratio(x: np.ndarray) -> np.ndarray:
