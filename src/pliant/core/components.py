@@ -3,34 +3,37 @@
 import ast
 import importlib
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 
-def lazy(package: str, folder: str) -> tuple[Any, Any, Any]:
-    """`__getattr__`, `__dir__` and `components` for a package whose every public file holds one public name.
+class Folder:
+    """A package whose every public file holds one public name, found when it is asked for.
 
     A file's public name is read from its syntax tree, so that listing a package imports none of its files.
     """
-    homes = {name: file.stem for file in sorted(Path(folder).glob("[!_]*.py")) for name in _public_names(file)}
 
-    def load(name: str) -> Any:
-        if name not in homes:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}; it has {', '.join(sorted(homes))}")
-        return getattr(_module(package, homes[name]), name)
+    def __init__(self, package: str, folder: str):
+        self.package = package
+        files = sorted(Path(folder).glob("[!_]*.py"))
+        self.homes = {name: file.stem for file in files for name in _public_names(file)}
 
-    def components() -> dict[str, Any]:
+    def load(self, name: str) -> Any:
+        """The component of that name; AttributeError names those that there are."""
+        if name not in self.homes:
+            known = ", ".join(sorted(self.homes))
+            raise AttributeError(f"module {self.package!r} has no attribute {name!r}; it has {known}")
+        return getattr(importlib.import_module(f"{self.package}.{self.homes[name]}"), name)
+
+    def names(self) -> list[str]:
+        """What `dir` shows."""
+        return sorted([*self.homes, "components"])
+
+    def components(self) -> dict[str, Any]:
         """Every public component of this package by name."""
-        return {name: load(name) for name in homes}
-
-    return load, lambda: sorted([*homes, "components"]), components
+        return {name: self.load(name) for name in self.homes}
 
 
 def _public_names(file: Path) -> list[str]:
     kinds = (ast.ClassDef, ast.FunctionDef)
     body = ast.parse(file.read_text(encoding="utf-8")).body
     return [node.name for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
-
-
-def _module(package: str, stem: str) -> ModuleType:
-    return importlib.import_module(f"{package}.{stem}")

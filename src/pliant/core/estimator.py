@@ -52,6 +52,10 @@ class Estimator(eqx.Module):
         for capability in self.requires:
             require(problem.law(), capability, type(self).__name__)
 
+    def describe(self, problem: Problem) -> str:
+        """What the expectation of the estimate is."""
+        return self.target
+
     @property
     def batches(self) -> int | None:
         """How many batches of one long chain a replicate is cut into; None where it is one independent value."""

@@ -68,7 +68,7 @@ def gradient(
     return summarise(
         engine.merge_batches(contribution, estimator),
         findings=findings,
-        notes=[f"what is estimated: {estimator.target}"],
+        notes=[f"what is estimated: {estimator.describe(problem)}"],
         estimator=type(estimator).__name__,
         keep=keep_replicates,
         correlated=estimator.batches is not None,

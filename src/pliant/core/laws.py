@@ -97,6 +97,13 @@ class HasStationaryDensity(Evolve):
     def log_density(self, state: State) -> Float[Array, ""]:
         """The unnormalised log density of the invariant measure that the law samples."""
 
+    @property
+    def stationary_measure(self) -> str:
+        """Of what `log_density` is the density, and how far the samples are from it: for a verdict that says so."""
+        return (
+            "the continuum's invariant density, on samples of the discretised dynamics: off by the scheme's error in dt"
+        )
+
 
 class Invertible(Evolve):
     """Capability: the step can be undone, given its noise."""
@@ -168,6 +175,10 @@ class Sampled(HasStationaryDensity):
 
     def log_density(self, state: State) -> Float[Array, ""]:
         return self.weigh.log_weight(state.position)
+
+    @property
+    def stationary_measure(self) -> str:
+        return "the given weight, on samples of its sampler: off by the sampler's error in dt"
 
     def step_limit(self, state: State) -> Float[Array, ""] | float:
         return self.weigh.sampler().step_limit(state)

@@ -1,5 +1,16 @@
 """Figures of merit: one a file."""
 
-from pliant.core.components import lazy
+from typing import Any
 
-__getattr__, __dir__, components = lazy(__name__, __path__[0])
+from pliant.core.components import Folder
+
+_folder = Folder(__name__, __path__[0])
+components = _folder.components
+
+
+def __getattr__(name: str) -> Any:
+    return _folder.load(name)
+
+
+def __dir__() -> list[str]:
+    return _folder.names()

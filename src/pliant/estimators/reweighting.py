@@ -42,10 +42,10 @@ class Reweighting(Estimator):
     cut: int | None = eqx.field(static=True, default=None)
     requires: ClassVar[tuple[type, ...]] = (HasStationaryDensity,)
     stationary: ClassVar[bool] = True
-    target: ClassVar[str] = (
-        "the derivative of the average over the invariant density, taken on samples of the discretised dynamics: "
-        "off by the scheme's error in dt"
-    )
+    target: ClassVar[str] = "the derivative of the average over the invariant density"
+
+    def describe(self, problem: Problem) -> str:
+        return f"the derivative of the average over {problem.law().stationary_measure}"
 
     @property
     def batches(self) -> int | None:
