@@ -29,7 +29,8 @@ class OverdampedLangevin(HasPathDensity, HasStationaryDensity, HasDrift):
     - "euler_maruyama": $x' = x + h \mu F(x) + \sqrt{2 \mu kT h}\,R$. Weak order 1; its stationary law is off by O(h), and
       a covariance with the energy's derivative by several times that. Up to 32 coordinates `log_density` is therefore
       that of the shadow potential $U + \frac{h \mu}{4} (2 kT \Delta U - |\nabla U|^2)$, which the scheme samples up to
-      $O(h^2)$, and exactly on a harmonic potential; beyond, it is that of U. It has an exact discrete path density. Aliases: unadjusted Langevin algorithm (ULA).
+      $O(h^2)$, and exactly on a harmonic potential; beyond, it is that of U. It has an exact discrete path
+      density. Aliases: unadjusted Langevin algorithm (ULA).
     - "leimkuhler_matthews": $x' = x + h \mu F(x) + \sqrt{\mu kT h / 2}\,(R_n + R_{n+1})$. Stationary averages have weak
       order 2 and are exact on a harmonic potential. Consecutive steps share a noise, so positions are not Markov and
       have no tractable path density. Aliases: BAOAB in the limit of high friction.
