@@ -15,7 +15,7 @@ from pliant.systems._truth import Truth, exact
 
 _SADDLE = (-0.8220015587, 0.6243128028)
 # Beyond, the surface lies more than 40 kT above its floor.
-_X, _Y, _POINTS = (-4.2, 2.2), (-2.3, 4.3), 801
+_X, _Y = (-4.2, 2.2), (-2.3, 4.3)
 
 
 def _along_x(state: Any) -> Float[Array, ""]:
@@ -76,9 +76,9 @@ class MullerBrownSystem(System):
         return exact(value, MullerBrown(**found), source, "exact stationary")
 
 
-def _quadrature(surface: MullerBrown, kT: float) -> tuple[float, Float[np.ndarray, " 4"]]:
+def _quadrature(surface: MullerBrown, kT: float, points: int = 801) -> tuple[float, Float[np.ndarray, " 4"]]:
     """The average of x, and its derivatives by the four amplitudes."""
-    x, y = np.meshgrid(np.linspace(*_X, _POINTS), np.linspace(*_Y, _POINTS), indexing="ij")
+    x, y = np.meshgrid(np.linspace(*_X, points), np.linspace(*_Y, points), indexing="ij")
     columns = [np.asarray(getattr(surface, name))[:, None, None] for name in ("A", "a", "b", "c", "x0", "y0")]
     amplitude, a, b, c, x0, y0 = columns
     shapes = float(surface.scale) * np.exp(a * (x - x0) ** 2 + b * (x - x0) * (y - y0) + c * (y - y0) ** 2)
