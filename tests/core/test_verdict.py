@@ -74,6 +74,13 @@ def test_one_replica_has_no_error_bar() -> None:
     assert exact.trusted
 
 
+def test_a_chain_too_short_for_its_batches() -> None:
+    steps = np.cumsum(RNG.normal(size=64)) + 10.0
+    verdict = judge(evidence(steps, correlated=True))
+    assert "batches are still correlated" in " ".join(verdict.reasons)
+    assert judge(evidence(RNG.normal(1.0, 1.0, 64), correlated=True)).trusted
+
+
 def test_drift_between_halves() -> None:
     first, second = RNG.normal(0.0, 1.0, 500), RNG.normal(0.6, 1.0, 500)
     verdict = judge(evidence(RNG.normal(1.0, 1.0, 500), halves={"the energy": (first, second)}))

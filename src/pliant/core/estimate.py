@@ -113,6 +113,7 @@ def summarise(
             findings=findings,
             notes=notes,
             exact=exact,
+            correlated=correlated,
         )
     )
     return GradientEstimate(

@@ -39,7 +39,8 @@ class Evidence:
 
     **Fields**: `influence`: shape (replicas, components); `names` of the components; `value`, `standard_error`: shape
     (components,); `observable`: (replicas, ...); `halves`: first and second half averages by name; `findings`: reasons
-    that were found before the run; `notes`.
+    that were found before the run; `notes`; `exact`: one value without randomness; `correlated`: the replicas are
+    consecutive batches of one chain.
     """
 
     influence: np.ndarray
@@ -52,6 +53,7 @@ class Evidence:
     findings: list[str]
     notes: list[str]
     exact: bool = False
+    correlated: bool = False
 
 
 def judge(evidence: Evidence) -> Verdict:
@@ -60,7 +62,12 @@ def judge(evidence: Evidence) -> Verdict:
     broken = list(_not_finite(evidence))
     if broken:
         return Verdict("untrusted", broken + evidence.findings, notes)
-    grave = evidence.findings + [*_too_few(evidence), *_heavy_tails(evidence), *_not_mixed(evidence)]
+    grave = evidence.findings + [
+        *_too_few(evidence),
+        *_heavy_tails(evidence),
+        *_not_mixed(evidence),
+        *_short_chain(evidence),
+    ]
     wide = list(_imprecise(evidence))
     level = "untrusted" if grave else "imprecise" if wide else "trusted"
     return Verdict(level, grave + wide, notes)
@@ -142,6 +149,21 @@ def _memory(name: str, first: np.ndarray, second: np.ndarray) -> Iterator[str]:
             f"the chain has not mixed: the two halves of a trajectory agree on {name} with correlation "
             f"{correlation:.2f} > {_MEMORY}; the relaxation time is longer than the horizon: lengthen it, or use a "
             "pathwise estimator, which needs no mixing."
+        )
+
+
+# Beyond this, in units of a batch, the error bar of batch means rests on too few independent stretches.
+_BATCH_MEMORY = 1.5
+
+
+def _short_chain(evidence: Evidence) -> Iterator[str]:
+    if not evidence.correlated:
+        return
+    tau = max(statistics.integrated_autocorrelation_time(column)[0] for column in evidence.influence.T)
+    if tau > _BATCH_MEMORY:
+        yield (
+            f"the chain is too short for its error bar: its {len(evidence.influence)} batches are still correlated over "
+            f"{tau:.1f} batches; lengthen the horizon {math.ceil(2 * tau / _BATCH_MEMORY)} times, or use replicas."
         )
 
 
