@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
+from pliant.atlas.errors import AtlasError, RunError
+
 # Commands import what they need themselves: `pliant --help` must not wait for JAX.
 
 SUCCESS, FAILURE, MISUSE = 0, 1, 2
@@ -16,10 +18,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.command(options)
-    except (ValueError, OSError) as error:
-        return _complain(error, MISUSE)
-    except RuntimeError as error:
+    except RunError as error:
         return _complain(error, FAILURE)
+    except (AtlasError, OSError) as error:
+        return _complain(error, MISUSE)
     except KeyboardInterrupt:
         return _complain("interrupted; the same command resumes.", FAILURE)
 
