@@ -43,7 +43,7 @@ class SpringSystem:
         gradient = Harmonic(k=jnp.array(-0.25))
         doubt = Harmonic(k=jnp.array(0.03))
         return SimpleNamespace(
-            value=0.5, gradient=gradient, value_error=0.03, gradient_error=doubt, source="by hand", of="test"
+            value=0.5, gradient=gradient, value_error=0.03, gradient_error=doubt, source="by hand", of="discretised"
         )
 
 

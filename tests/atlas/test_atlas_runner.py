@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import atlas_fakes
@@ -118,7 +119,7 @@ def nap(cell):
 def test_a_broken_executor_of_somebody_else_ends_the_run_and_loses_nothing(tmp_path):
     atlas = atlas_of('["Pathwise", "Fatal"]')
     with (
-        ProcessPoolExecutor(1, initializer=lanes._prepare_worker) as pool,
+        ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
         pytest.raises(RunError, match="Fatal"),
     ):
         run(atlas, tmp_path / "out", executor=pool, workers=1)
