@@ -9,12 +9,12 @@ import abc
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 
 class Contribution(eqx.Module):
-    """The statistics of one replica; gathered, every array has a leading axis of replicas.
+    """The statistics of one replica; gathered, they are numpy arrays with a leading axis of replicas.
 
     Every contribution has the fields `observable`, shape `obs`, and `unfinished`: 1 where the horizon cut the observable
     short, 0 elsewhere, or None.
@@ -69,8 +69,9 @@ class Covariance(Contribution):
     halves: dict[str, tuple[Array, Array]] = eqx.field(default_factory=dict)
 
     def influence(self) -> PyTree:
-        def leaf(score: Array, product: Array, explicit: Array) -> Array:
-            return explicit + product - _pairs(self.observable, score)
+        def leaf(score: np.ndarray, product: np.ndarray, explicit: np.ndarray) -> np.ndarray:
+            centred = explicit + product - _pairs(np.asarray(self.observable, np.float64), score)
+            return np.asarray(centred, score.dtype)
 
         return jax.tree.map(leaf, self.score, self.product, self.explicit)
 
@@ -78,21 +79,21 @@ class Covariance(Contribution):
         return self.halves
 
 
-def _pairs(a: Float[Array, "replicas *obs"], b: Float[Array, "replicas *parameter"]) -> Array:
+def _pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Pseudo-values of the product of the two means, taken over pairs of different replicas."""
     replicas = a.shape[0]
     if replicas < 2:
-        return jnp.full((1, *a.shape[1:], *b.shape[1:]), jnp.nan)
+        return np.full((1, *a.shape[1:], *b.shape[1:]), np.nan)
     others_a, others_b = _others(a), _others(b)
-    cross = jnp.mean(outer(a, others_b), axis=0)
+    cross = np.mean(outer(a, others_b), axis=0)
     return outer(a, others_b) + outer(others_a, b) - cross
 
 
-def _others(values: Float[Array, "replicas ..."]) -> Array:
+def _others(values: np.ndarray) -> np.ndarray:
     """The mean over all other replicas, for each of them."""
-    return (jnp.sum(values, axis=0) - values) / (values.shape[0] - 1)
+    return (np.sum(values, axis=0) - values) / (values.shape[0] - 1)
 
 
-def outer(a: Float[Array, "replicas *obs"], b: Float[Array, "replicas *parameter"]) -> Array:
+def outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The outer product of the trailing axes for every replica."""
     return a.reshape(a.shape + (1,) * (b.ndim - 1)) * b.reshape(b.shape[:1] + (1,) * (a.ndim - 1) + b.shape[1:])
