@@ -6,6 +6,7 @@ products of averages they are the jackknife's pseudo-values, which average to th
 """
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -69,9 +70,10 @@ class Covariance(Contribution):
     halves: dict[str, tuple[Array, Array]] = eqx.field(default_factory=dict)
 
     def influence(self) -> PyTree:
-        def leaf(score: np.ndarray, product: np.ndarray, explicit: np.ndarray) -> np.ndarray:
-            centred = explicit + product - _pairs(np.asarray(self.observable, np.float64), score)
-            return np.asarray(centred, score.dtype)
+        def leaf(score: Any, product: Any, explicit: Any) -> Any:
+            # Methods of arrays alone: they serve numpy without a compilation, and jax under vmap.
+            pairs = _pairs(self.observable.astype(float), score.astype(float))
+            return explicit + product - pairs.astype(score.dtype)
 
         return jax.tree.map(leaf, self.score, self.product, self.explicit)
 
@@ -79,21 +81,21 @@ class Covariance(Contribution):
         return self.halves
 
 
-def _pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def _pairs(a: Any, b: Any) -> Any:
     """Pseudo-values of the product of the two means, taken over pairs of different replicas."""
     replicas = a.shape[0]
     if replicas < 2:
         return np.full((1, *a.shape[1:], *b.shape[1:]), np.nan)
     others_a, others_b = _others(a), _others(b)
-    cross = np.mean(outer(a, others_b), axis=0)
+    cross = outer(a, others_b).mean(axis=0)
     return outer(a, others_b) + outer(others_a, b) - cross
 
 
-def _others(values: np.ndarray) -> np.ndarray:
+def _others(values: Any) -> Any:
     """The mean over all other replicas, for each of them."""
-    return (np.sum(values, axis=0) - values) / (values.shape[0] - 1)
+    return (values.sum(axis=0) - values) / (values.shape[0] - 1)
 
 
-def outer(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def outer(a: Any, b: Any) -> Any:
     """The outer product of the trailing axes for every replica."""
     return a.reshape(a.shape + (1,) * (b.ndim - 1)) * b.reshape(b.shape[:1] + (1,) * (a.ndim - 1) + b.shape[1:])
