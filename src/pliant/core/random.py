@@ -53,7 +53,7 @@ def normal_pair(first: Words, second: Words, dtype: jnp.dtype) -> Complex[Array,
         unit, angle = _unit32(first[0]), _signed(first[1], jnp.float32) * np.float32(2**-32 * np.pi)
     radius = jnp.sqrt(2.0 * _minus_log(unit))
     square = angle * angle
-    sine, cosine = angle * _horner(_sine(dtype), square), _horner(_cosine(dtype), square)
+    sine, cosine = angle * _polynomial(_sine(dtype), square), _polynomial(_cosine(dtype), square)
     return lax.complex(radius * (1.0 - 2.0 * sine * sine), radius * (2.0 * sine * cosine))
 
 
@@ -91,7 +91,7 @@ def _minus_log(unit: Float[Array, "..."]) -> Float[Array, "..."]:
     mantissa = lax.bitcast_convert_type(bits - (exponent << integer(mantissa_bits)), unit.dtype)
     # In m - 1, not in the ratio (m - 1)/(m + 1): XLA would not fuse a division, and draw the bits twice.
     excess = mantissa - 1.0
-    series = excess * _horner(_logarithm(unit.dtype), excess)
+    series = excess * _polynomial(_logarithm(unit.dtype), excess)
     return -(series + exponent.astype(jnp.int32).astype(unit.dtype) * np.asarray(np.log(2.0), unit.dtype))
 
 
@@ -102,11 +102,14 @@ def _layout(dtype: jnp.dtype) -> tuple[type, int, np.integer]:
     return np.int32, 23, np.float32(np.sqrt(0.5)).view(np.int32)
 
 
-def _horner(coefficients: np.ndarray, x: Float[Array, "..."]) -> Float[Array, "..."]:
-    result = jnp.full_like(x, coefficients[-1])
-    for coefficient in coefficients[-2::-1]:
-        result = result * x + np.asarray(coefficient, x.dtype)
-    return result
+def _polynomial(coefficients: np.ndarray, x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """A polynomial by Estrin's scheme: its chain of dependent operations is a logarithm of Horner's."""
+    terms = [np.asarray(coefficient, x.dtype) for coefficient in coefficients]
+    while len(terms) > 1:
+        pairs = zip(terms[::2], terms[1::2], strict=False)
+        terms = [low + high * x for low, high in pairs] + terms[len(terms) - len(terms) % 2 :]
+        x = x * x
+    return jnp.asarray(terms[0])
 
 
 @functools.cache
