@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pliant
 import pytest
+
+import pliant
 from pliant.dynamics import OverdampedLangevin
 from pliant.dynamics._shared import Position
 from pliant.estimators import Reweighting

@@ -100,9 +100,9 @@ def of_law(law: Langevin | VelocityVerlet | OverdampedLangevin, **changed: Any) 
     if isinstance(law, OverdampedLangevin):
         scheme = euler_maruyama if law.scheme == "euler_maruyama" else leimkuhler_matthews
         return scheme(**settings | changed)
-    velocity = None if law.v0 is None else float(np.ravel(law.v0)[0])
+    settings["v0"] = None if law.v0 is None else float(np.ravel(law.v0)[0])
     letters = law.splitting if isinstance(law, Langevin) else "BAB"
-    return splitting(letters, **{"v0": velocity} | settings | changed)
+    return splitting(letters, **settings | changed)
 
 
 def complex_step(function: Callable[[complex], Num[np.ndarray, "..."]], at: float) -> Num[np.ndarray, "..."]:

@@ -3,7 +3,7 @@
 import abc
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -21,9 +21,9 @@ class System(eqx.Module):
     `burn_in` and number of `replicas`.
     """
 
-    name: eqx.AbstractClassVar[str]
-    title: eqx.AbstractClassVar[str]
-    defaults: eqx.AbstractClassVar[dict[str, dict[str, Any]]]
+    name: ClassVar[str]
+    title: ClassVar[str]
+    defaults: ClassVar[dict[str, dict[str, Any]]]
 
     @abc.abstractmethod
     def law(self, dynamics: type, dt: float) -> Any:
