@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import pliant
@@ -44,10 +46,19 @@ def within(found: np.ndarray, error: np.ndarray, truth: np.ndarray) -> None:
     assert np.all(np.abs(z) < LIMIT), f"{found} ± {error} against {truth}: z = {z}"
 
 
-def run(law: Any, observable: Any, estimator: Estimator, wrt: Callable, horizon: int, replicas: int) -> GradientEstimate:
+def run(
+    law: Any, observable: Any, estimator: Estimator, wrt: Callable, horizon: int, replicas: int
+) -> GradientEstimate:
     """`gradient` at the key of all oracles."""
     return pliant.gradient(
-        law, observable, estimator, horizon=horizon, replicas=replicas, key=jax.random.key(2026), wrt=wrt, progress=False
+        law,
+        observable,
+        estimator,
+        horizon=horizon,
+        replicas=replicas,
+        key=jax.random.key(2026),
+        wrt=wrt,
+        progress=False,
     )
 
 
@@ -65,13 +76,21 @@ def affine_truth(law: Any, observable: Any, horizon: int, parameter: str) -> tup
 
 
 def covariance_truth(law: Any, observable: Any, horizon: int) -> float:
-    r"""What `Reweighting` estimates of $d\langle x^2 \rangle / dk$ on a harmonic potential from discretised samples.
+    r"""What `Reweighting` estimates of $d\langle x^2 \rangle / dk$ on a harmonic potential, also before it is stationary.
 
-    The score is $-x^2 / 2 kT$ and the law of $x_t$ Gaussian with mean m and variance V, so that
-    $\langle x^4 \rangle = m^4 + 6 m^2 V + 3 V^2$.
+    The score of the law's own density is $-c x^2$, with a constant, and the law of $x_t$ Gaussian with mean m and
+    variance V, so that $\langle x^4 \rangle = m^4 + 6 m^2 V + 3 V^2$.
     """
     weight = weights(observable, squared_distance, horizon)
     means, covariances = _affine.of_law(law).moments(horizon)
     m, v = means[:, 0], covariances[:, 0, 0]
     fourth, second = weight @ (m**4 + 6 * m**2 * v + 3 * v**2), weight @ (m**2 + v)
-    return -(fourth - second**2) / (2 * float(law.kT))
+    return float(_score(law, 1.0) - _score(law, 0.0)) * (fourth - second**2)
+
+
+def _score(law: Any, position: float) -> jax.Array:
+    """The derivative by k of the log density at a position, with nothing moving."""
+    state = jax.tree.map(jnp.zeros_like, law.init(jax.random.key(0)))
+    state = eqx.tree_at(lambda state: state.position, state, jnp.full_like(state.position, position))
+    at = lambda k: eqx.tree_at(lambda law: law.potential.k, law, k).log_density(state)
+    return jax.grad(at)(law.potential.k)

@@ -14,7 +14,9 @@ from pliant.potentials import DoubleWell, Harmonic
 
 
 def langevin(splitting, **settings):
-    return Langevin(DoubleWell(), x0=jnp.array([0.3, -0.7]), dt=0.1, kT=0.7, friction=0.8, splitting=splitting, **settings)
+    return Langevin(
+        DoubleWell(), x0=jnp.array([0.3, -0.7]), dt=0.1, kT=0.7, friction=0.8, splitting=splitting, **settings
+    )
 
 
 @pytest.mark.parametrize("splitting", ["BAOAB", "OBABO", "ABOBA", "OABAO", "BAOA", "BBAOOAB"])
@@ -56,7 +58,9 @@ def test_named_splittings_are_langevin(named):
 def test_baoab_without_friction_is_velocity_verlet():
     settings = dict(x0=jnp.array([0.3]), v0=jnp.array([0.4]), dt=0.1)
     thermal, free = BAOAB(DoubleWell(), friction=1e-14, **settings), VelocityVerlet(DoubleWell(), **settings)
-    a, b = (law.step(law.init(jax.random.key(0)), noise, 0) for law, noise in ((thermal, jnp.zeros((1, 1))), (free, ())))
+    a, b = (
+        law.step(law.init(jax.random.key(0)), noise, 0) for law, noise in ((thermal, jnp.zeros((1, 1))), (free, ()))
+    )
     np.testing.assert_allclose([a.position, a.velocity], [b.position, b.velocity], rtol=1e-12)
 
 
@@ -99,7 +103,9 @@ def test_stability_limits_are_those_of_the_harmonic_oscillator(dynamics):
     np.testing.assert_allclose(limit, exact, rtol=1e-10)
 
 
-@pytest.mark.parametrize(("field", "value"), [("dt", 0.0), ("dt", -0.1), ("kT", -1.0), ("friction", 0.0), ("mass", -2.0)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("dt", 0.0), ("dt", -0.1), ("kT", -1.0), ("friction", 0.0), ("mass", -2.0)]
+)
 @pytest.mark.parametrize("dynamics", [OverdampedLangevin, BAOAB], ids=name)
 def test_bad_numbers_are_refused_by_name(dynamics, field, value):
     with pytest.raises(ValueError, match=f"Argument `{field}` must be positive"):

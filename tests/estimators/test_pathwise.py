@@ -62,6 +62,13 @@ def test_settings_of_the_run(options):
 
 def test_one_replica_is_said_to_have_no_error_bar():
     estimate = pliant.gradient(
-        WELL.law(), WELL.observable(), BPTT(), horizon=8, replicas=1, key=jax.random.key(0), wrt=WELL.wrt, progress=False
+        WELL.law(),
+        WELL.observable(),
+        BPTT(),
+        horizon=8,
+        replicas=1,
+        key=jax.random.key(0),
+        wrt=WELL.wrt,
+        progress=False,
     )
     assert np.isnan(float(estimate.standard_error.a)) and not estimate.verdict.trusted

@@ -73,9 +73,7 @@ def splitting(
     return Affine(matrix, noise, np.array([x0, 0.0 if v0 is None else v0]), start)
 
 
-def euler_maruyama(
-    *, k: Number, dt: Number, kT: Number, mass: Number, friction: Number, x0: Number = 0.0
-) -> Affine:
+def euler_maruyama(*, k: Number, dt: Number, kT: Number, mass: Number, friction: Number, x0: Number = 0.0) -> Affine:
     """One Euler-Maruyama step of overdamped dynamics on U = k x^2 / 2."""
     step = dt / (friction * mass)
     one = lambda value: np.array([[value]])

@@ -113,9 +113,7 @@ def _over_shells(law: VelocityVerlet, weight: Float[np.ndarray, " horizon"]) -> 
     (value, value_error), (slope, slope_error) = shells.average_square(float(law.x0[0]), given, weight)
     source = "quadrature over the initial velocity of velocity Verlet trajectories and their tangents"
     as_array = lambda x: jnp.asarray(x)
-    return Truth(
-        as_array(value), _well(slope), as_array(value_error), _well(slope_error), source, "discretised"
-    )
+    return Truth(as_array(value), _well(slope), as_array(value_error), _well(slope_error), source, "discretised")
 
 
 def _stationary(law: Any) -> Truth:

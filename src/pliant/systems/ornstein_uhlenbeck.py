@@ -83,8 +83,8 @@ class OrnsteinUhlenbeck(System):
         a, noise = 1 - k * h, 2 * kT * h
         mean, variance = x0 * a**n, noise * (1 - a ** (2 * n)) / (1 - a**2)
         mean_slope = -n * h * a ** (n - 1) * x0
-        variance_slope = -h * noise * (
-            2 * a * (1 - a ** (2 * n)) / (1 - a**2) ** 2 - 2 * n * a ** (2 * n - 1) / (1 - a**2)
+        variance_slope = (
+            -h * noise * (2 * a * (1 - a ** (2 * n)) / (1 - a**2) ** 2 - 2 * n * a ** (2 * n - 1) / (1 - a**2))
         )
         return mean**2 + variance, 2 * mean * mean_slope + variance_slope
 
