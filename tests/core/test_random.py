@@ -41,9 +41,9 @@ def draws(noise, dtype, key=0):
     return np.asarray(jax.jit(jax.vmap(one))(jnp.arange(REPLICAS, dtype=jnp.uint32)), float)
 
 
-LAWS = [
-    pytest.param(Normal((3,)), dtype, stats.norm(), id=f"normal-{dtype}") for dtype in ("float32", "float64")
-] + [pytest.param(Uniform((3,)), dtype, stats.uniform(), id=f"uniform-{dtype}") for dtype in ("float32", "float64")]
+LAWS = [pytest.param(Normal((3,)), dtype, stats.norm(), id=f"normal-{dtype}") for dtype in ("float32", "float64")] + [
+    pytest.param(Uniform((3,)), dtype, stats.uniform(), id=f"uniform-{dtype}") for dtype in ("float32", "float64")
+]
 
 
 @pytest.mark.parametrize(("noise", "dtype", "law"), LAWS)

@@ -6,8 +6,9 @@ them are what separate calls with as many keys would give. The same run in group
 what skewness does to few replicas: an interval of +-1.96 standard errors needs about 15 skewness^2 of them, and the
 product of an observable with a path score is as skewed as 10 on the harmonic potential.
 
-The truth is exact for the discretised dynamics at its dt, horizon and start; for Reweighting, long after it. The shadow potential of Reweighting is
-exact on the harmonic potential and leaves O(dt^2) on the double well, less than a fifth of an error bar here.
+The truth is exact for the discretised dynamics at its dt, horizon and start; for Reweighting, long after the start. Its
+shadow potential is exact on the harmonic potential and leaves O(dt^2) on the double well, less than a fifth of an error
+bar here.
 """
 
 import dataclasses

@@ -141,6 +141,19 @@ def test_truth_has_the_structure_of_wrt(system):
             assert jax.tree.map(jnp.shape, truth.gradient_error) == selected
 
 
+def test_scales_of_the_force_field():
+    """Derivatives at scale one: the torsion energy, and twice the Coulomb energy, left when charges are taken away."""
+    potential = AlanineDipeptide().law().potential
+    molecule, position = potential.molecule, potential.molecule.reference_position * 1.02
+    energy = jax.jit(lambda scales: eqx.tree_at(lambda p: p.scales, potential, scales)(position))
+    slope = jax.jit(jax.grad(energy))(potential.scales)
+    neutral = energy(eqx.tree_at(lambda scales: scales.charge, potential.scales, jnp.zeros(())))
+    np.testing.assert_allclose(slope.torsion, jax.jit(molecule.energies)(position)["torsions"], rtol=1e-12)
+    np.testing.assert_allclose(slope.charge, 2 * (energy(potential.scales) - neutral), rtol=1e-12)
+    force = -jax.jit(jax.grad(potential))(position)
+    np.testing.assert_allclose(jax.jit(potential.force)(position), force, rtol=1e-9, atol=1e-7)
+
+
 def test_no_truth_for_what_is_not_solved():
     system = HarmonicOscillator()
     law = system.law(BAOAB, 0.1)

@@ -51,7 +51,7 @@ class DoubleWellSystem(System):
     name: ClassVar[str] = "double_well"
     title: ClassVar[str] = "Double well"
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "OverdampedLangevin": dict(dt=0.0025, horizon=4000, burn_in=800, replicas=1024),
+        "OverdampedLangevin": dict(dt=0.0025, horizon=5000, burn_in=2000, replicas=1024),
         **{
             name: dict(dt=0.05, horizon=1000, burn_in=200, replicas=1024)
             for name in ("Langevin", "BAOAB", "OBABO", "ABOBA")
