@@ -22,7 +22,8 @@ def whole_and_first_half(
 ) -> tuple[PyTree, PyTree, PyTree]:
     """Averages of `terms` with the observable's weights: over the trajectory, its first half and its second.
 
-    The halves are by weight. They have no meaning where the observable is not `spread` over time.
+    The halves are by weight, to the nearest block of steps. They have no meaning where the observable is not `spread`
+    over time, and are both the whole where the trajectory has a single block.
     """
 
     def start(law: Evolve, state: State) -> PyTree:
@@ -32,13 +33,19 @@ def whole_and_first_half(
     def update(carry: PyTree, law: Evolve, state: State, noise: PyTree, after: State, t: Any) -> PyTree:
         total, weight, mark, marked = carry
         total, weight = _add(total, weight, observable.weight(t + 1), terms(law, after))
+        return total, weight, mark, marked
+
+    def after_block(carry: PyTree) -> PyTree:
+        total, weight, mark, marked = carry
         first = weight < 0.5 + 1e-6
         mark = jax.tree.map(lambda new, old: jnp.where(first, new, old), total, mark)
         return total, weight, mark, jnp.where(first, weight, marked)
 
-    total, weight, mark, marked = rollout.fold(law, start, update)
-    first = jax.tree.map(lambda m: m / jnp.maximum(marked, 1e-30), mark)
-    second = jax.tree.map(lambda s, m: (s - m) / jnp.maximum(weight - marked, 1e-30), total, mark)
+    total, weight, mark, marked = rollout.fold(law, start, update, after_block=after_block)
+    split = (marked > 0) & (marked < weight)
+    first = jax.tree.map(lambda s, m: jnp.where(split, m / jnp.where(split, marked, 1.0), s), total, mark)
+    rest = jnp.where(split, weight - marked, 1.0)
+    second = jax.tree.map(lambda s, m: jnp.where(split, (s - m) / rest, s), total, mark)
     return total, first, second
 
 

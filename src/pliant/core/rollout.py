@@ -55,8 +55,20 @@ class Rollout(eqx.Module):
 
         return self.fold(law, observable.start, update, checkpoint=checkpoint, stream=stream)
 
-    def fold(self, law: Evolve, start: Start, update: Update, *, checkpoint: bool = False, stream: Any = 0) -> PyTree:
-        """The general fold: `carry = start(law, x_0)`, then `carry = update(carry, law, x_t, w_t, x_{t+1}, t)`."""
+    def fold(
+        self,
+        law: Evolve,
+        start: Start,
+        update: Update,
+        *,
+        after_block: Callable[[PyTree], PyTree] = lambda carry: carry,
+        checkpoint: bool = False,
+        stream: Any = 0,
+    ) -> PyTree:
+        """The general fold: `carry = start(law, x_0)`, then `carry = update(carry, law, x_t, w_t, x_{t+1}, t)`.
+
+        `after_block`: what is done to the carry once per block of steps rather than at every step.
+        """
         key = jax.random.fold_in(self.key, stream)
         state = strong(law.init(jax.random.fold_in(jax.random.fold_in(key, 1), self.replica)))
         source = NoiseSource(law.noise, key, self.replica, state_dtype(state), self.generator)
@@ -75,7 +87,8 @@ class Rollout(eqx.Module):
         def run_block(carry: PyTree, first: Any, steps: int) -> PyTree:
             groups = -(-steps // source.group)
             raw = source.blocks(streams, first // source.group, groups)
-            return _scan_groups(advance, source, carry, raw, first, steps)
+            state, folded = _scan_groups(advance, source, carry, raw, first, steps)
+            return state, strong(after_block(folded))
 
         carry = (state, strong(start(law, state)))
         whole, rest = divmod(self.horizon, block)
@@ -124,7 +137,8 @@ def _scan_blocks(run: Callable, carry: PyTree, blocks: int, block: int, checkpoi
 
 def block_length(horizon: int, numbers_per_step: int, replicas: int) -> int:
     """Steps per block such that a block's noise stays in a core's cache, dividing the horizon where one does."""
-    # Measured on CPUs: about 50k pairs of normals a block is the best, 10 steps too few, 100 no better.
-    most = int(min(max(60_000 // max(numbers_per_step * replicas, 1), 8), 64, max(horizon, 2)))
+    # Measured on CPUs: from 10 steps a block on, more are no better. Eight blocks at least: what is done once per
+    # block, such as marking the first half of a trajectory, needs to be near enough to its place.
+    most = int(min(max(60_000 // max(numbers_per_step * replicas, 1), 8), 64, max(horizon // 8, 2)))
     divisors = [s for s in range(most, most // 2, -1) if horizon % s == 0 and s % 2 == 0]
     return divisors[0] if divisors else most + most % 2
