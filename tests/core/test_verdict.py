@@ -104,6 +104,12 @@ def test_notes_name_what_is_not_resolved_and_what_was_cut_off() -> None:
     assert any("p1" in note and "p0" not in note for note in verdict.notes)
 
 
+def test_a_skewed_sample_says_that_its_error_bar_is_short() -> None:
+    verdict = judge(evidence(RNG.lognormal(size=60)))
+    assert any("is somewhat short: its replicas have skewness" in note for note in verdict.notes)
+    assert not any("skewness" in note for note in judge(evidence(RNG.exponential(size=500))).notes)
+
+
 def gradient(law: Any, observable: Any, estimator: Any, **options: Any) -> pliant.GradientEstimate:
     given = {"horizon": 100, "replicas": 256, "key": jax.random.key(0), "wrt": lambda law: law.potential, **options}
     return pliant.gradient(law, observable, estimator, **given)

@@ -48,6 +48,15 @@ def _zhang_stephens(excess: np.ndarray) -> float:
     return float(np.mean(np.log1p(-best * excess)))
 
 
+def skewness(values: np.ndarray) -> np.ndarray:
+    """The skewness of every column of a sample; zero for a column without spread."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        centred = values - np.mean(values, axis=0)
+        spread = np.mean(centred**2, axis=0) ** 1.5
+        found = np.mean(centred**3, axis=0) / np.where(spread > 0, spread, 1.0)
+    return np.where(np.isfinite(found), found, 0.0)
+
+
 def integrated_autocorrelation_time(series: ArrayLike, window: float = 5.0) -> tuple[float, float]:
     r"""The integrated autocorrelation time $\tau = \frac12 + \sum_{t \ge 1} \rho(t)$ of a series and its standard error.
 
