@@ -23,7 +23,7 @@ def whole_and_first_half(
     """Averages of `terms` with the observable's weights: over the trajectory, its first half and its second.
 
     The halves are by weight, to the nearest block of steps. They have no meaning where the observable is not `spread`
-    over time, and are both the whole where the trajectory has a single block.
+    over several blocks.
     """
 
     def start(law: Evolve, state: State) -> PyTree:
@@ -42,10 +42,8 @@ def whole_and_first_half(
         return total, weight, mark, jnp.where(first, weight, marked)
 
     total, weight, mark, marked = rollout.fold(law, start, update, after_block=after_block)
-    split = (marked > 0) & (marked < weight)
-    first = jax.tree.map(lambda s, m: jnp.where(split, m / jnp.where(split, marked, 1.0), s), total, mark)
-    rest = jnp.where(split, weight - marked, 1.0)
-    second = jax.tree.map(lambda s, m: jnp.where(split, (s - m) / rest, s), total, mark)
+    first = jax.tree.map(lambda m: m / jnp.maximum(marked, 1e-30), mark)
+    second = jax.tree.map(lambda s, m: (s - m) / jnp.maximum(weight - marked, 1e-30), total, mark)
     return total, first, second
 
 

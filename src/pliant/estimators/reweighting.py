@@ -20,6 +20,10 @@ from pliant.estimators import _explicit
 from pliant.estimators._perturbation import Reweighted, perturbed
 
 
+# Halves are marked at the ends of blocks of steps: over fewer blocks than these they would be no halves.
+_BLOCKS_TO_HALVE = 4
+
+
 class Reweighting(Estimator):
     r"""The derivative of a stationary average by the covariance formula.
 
@@ -73,9 +77,9 @@ class Reweighting(Estimator):
 
         if self.cut is not None:
             return Covariance(*in_batches(rollout, fixed, observable, terms, self.cut))
-        if observable.spread < 2:
-            return Covariance(*whole_and_first_half(rollout, fixed, observable, terms)[0])
         whole, first, second = whole_and_first_half(rollout, fixed, observable, terms)
+        if observable.spread < _BLOCKS_TO_HALVE * rollout.block:
+            return Covariance(*whole)
         return Covariance(
             *whole, halves={"the observable": (first[0], second[0]), **_score_halves(first[1], second[1])}
         )
