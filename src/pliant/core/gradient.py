@@ -1,7 +1,7 @@
 """The one call: the gradient of what a simulation observes with respect to what it is made of."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -68,13 +68,20 @@ def gradient(
     return summarise(
         engine.merge_batches(contribution, estimator),
         findings=findings,
-        notes=[f"what is estimated: {estimator.describe(problem)}"],
+        notes=list(_notes(problem, estimator, contribution)),
         estimator=type(estimator).__name__,
         keep=keep_replicates,
         correlated=estimator.batches is not None,
         cost={"seconds": seconds, "total_seconds": time.perf_counter() - started},
         pick=pick,
     )
+
+
+def _notes(problem: Problem, estimator: Estimator, contribution: Any) -> Iterator[str]:
+    """What to know of an estimate that nothing speaks against."""
+    yield f"what is estimated: {estimator.describe(problem)}"
+    if estimator.stationary and estimator.batches is None and not contribution.mixing():
+        yield "the window of the average is too short to tell whether the chain has mixed: that is for you to know"
 
 
 def _findings(problem: Problem, estimator: Estimator, settings: engine.Settings) -> list[str]:

@@ -19,7 +19,6 @@ from pliant.core.trees import stop_gradient
 from pliant.estimators import _explicit
 from pliant.estimators._perturbation import Reweighted, perturbed
 
-
 # Halves are marked at the ends of blocks of steps: over fewer blocks than these they would be no halves.
 _BLOCKS_TO_HALVE = 4
 
