@@ -66,17 +66,19 @@ def test_the_table_does_not_depend_on_workers_or_executor(tmp_path):
 
 
 def test_accidents_are_recorded_and_the_others_go_on(tmp_path):
-    atlas = atlas_of('["Fatal", "Broken", "Slow", "Pathwise", "Score"]', "timeout = 4", "200, 300")
+    atlas = atlas_of(
+        '["Fatal", "Broken", "Slow", "Pathwise", "Score"]', "timeout = 15", "200, 300"
+    )  # a worker on a busy machine takes seconds to start
     start = time.monotonic()
     rows = run(atlas, tmp_path / "out", workers=2)
-    assert time.monotonic() - start < 40
+    assert time.monotonic() - start < 120
     states = {row["id"].split("/")[2]: row["state"] for row in rows}
     assert states == {"Fatal": "failed", "Broken": "failed", "Slow": "timeout", "Pathwise": "done", "Score": "done"}
     errors = {row["id"].split("/")[2]: row for row in rows}
     assert "worker process died" in errors["Fatal"]["error"]
     assert errors["Broken"]["error"] == "FloatingPointError: the fake cell met a <NaN> & stopped"
     assert "in execute" in errors["Broken"]["traceback"]
-    assert "limit of 4 s" in errors["Slow"]["error"]
+    assert "limit of 15 s" in errors["Slow"]["error"]
 
 
 def test_a_hung_worker_is_killed(tmp_path):

@@ -53,7 +53,7 @@ class Girsanov(Estimator):
 def _causal(problem: Problem, rollout: Rollout) -> Contribution:
     """Every state's term is weighed with the score up to its own time."""
     observable: Any = problem.observable
-    fixed: Any = stop_gradient(problem.law())
+    fixed: Any = problem.law()
 
     def zeros(state: State) -> tuple[Array, PyTree]:
         value = observable.term(fixed, state)
@@ -81,7 +81,7 @@ def _causal(problem: Problem, rollout: Rollout) -> Contribution:
 def _terminal(problem: Problem, rollout: Rollout) -> Contribution:
     """The observable of the whole path is weighed with the score of the whole path."""
     observable = problem.observable
-    fixed: Any = stop_gradient(problem.law())
+    fixed: Any = problem.law()
 
     def start(law: Any, state: State) -> PyTree:
         return _score_start(problem, state), observable.start(law, state)

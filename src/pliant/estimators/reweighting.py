@@ -66,7 +66,7 @@ class Reweighting(Estimator):
         return Reweighting(BATCHES if problem.observable.spread >= 2 * BATCHES else None)
 
     def replicate(self, problem: Problem, rollout: Rollout) -> Contribution:
-        observable, fixed = problem.observable, stop_gradient(problem.law())
+        observable, fixed = problem.observable, problem.law()
 
         def terms(law: Evolve, state: State) -> tuple[PyTree, PyTree, PyTree, PyTree]:
             value = observable.term(law, state)
