@@ -14,7 +14,6 @@ from pliant.core.estimator import Estimator, Problem
 from pliant.core.laws import HasPathDensity, State
 from pliant.core.observable import Additive
 from pliant.core.rollout import Rollout
-from pliant.core.trees import stop_gradient
 from pliant.estimators import _explicit
 
 

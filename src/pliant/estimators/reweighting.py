@@ -15,7 +15,6 @@ from pliant.core.estimator import Estimator, Problem
 from pliant.core.laws import Evolve, HasStationaryDensity, State
 from pliant.core.observable import Additive, as_function
 from pliant.core.rollout import Rollout
-from pliant.core.trees import stop_gradient
 from pliant.estimators import _explicit
 from pliant.estimators._perturbation import Reweighted, perturbed
 
