@@ -50,7 +50,12 @@ def _chunk(
         problem, estimator = eqx.combine(dynamic, static)
         return estimator.replicate(problem, Rollout(key, replica, horizon, block, generator))
 
-    many = jax.vmap(one, in_axes=(None, None, 0))
+    def many(dynamic: PyTree, key: PRNGKeyArray, replicas: Array) -> Contribution:
+        if len(replicas) > 1:
+            return jax.vmap(one, in_axes=(None, None, 0))(dynamic, key, replicas)
+        # A batch axis of length one makes XLA write slower loops: several times so for hundreds of particles.
+        return jax.tree.map(lambda leaf: leaf[None], one(dynamic, key, replicas[0]))
+
     replicas = first + jnp.arange(chunk, dtype=jnp.uint32)
     if devices > 1:
         mesh = Mesh(np.array(jax.local_devices()[:devices]), ("replicas",))
