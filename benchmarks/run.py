@@ -85,7 +85,7 @@ def _keep(lines: list[str]) -> None:
 def _notes() -> list[str]:
     return [
         "Medians of ratios of runs that took turns inside one process, compilation left out; ensembles are 1024",
-        "trajectories of 1000 steps in a double well, on one device. Why a row misses: [README](../README.md).",
+        "trajectories of 1000 steps in a double well, on one device. Why rows miss: [README](../README.md).",
     ]
 
 
