@@ -1,21 +1,18 @@
 """Tables of estimates for a terminal."""
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 
 from pliant.core import trees
 
-if TYPE_CHECKING:
-    from pliant.core.estimate import GradientEstimate
-
 _COLOUR = {"trusted": "green", "imprecise": "yellow", "untrusted": "red"}
 _ROWS = 20
 
 
-def table(estimate: "GradientEstimate") -> Any:
+def table(estimate: Any) -> Any:
     """A rich renderable: one row a parameter, then the observable and the verdict."""
     from rich.console import Group
     from rich.table import Table
@@ -34,7 +31,7 @@ def table(estimate: "GradientEstimate") -> Any:
     return Group(rows, *_lines(estimate))
 
 
-def _lines(estimate: "GradientEstimate") -> list[Any]:
+def _lines(estimate: Any) -> list[Any]:
     from rich.text import Text
 
     verdict = estimate.verdict
@@ -48,7 +45,7 @@ def _numbers(tree: Any) -> np.ndarray:
     return np.concatenate([np.ravel(np.asarray(leaf, float)) for leaf in jax.tree.leaves(tree)])
 
 
-def as_text(estimate: "GradientEstimate") -> str:
+def as_text(estimate: Any) -> str:
     """The table as plain text."""
     from rich.console import Console
 
