@@ -51,10 +51,7 @@ def _chunk(
         return estimator.replicate(problem, Rollout(key, replica, horizon, block, generator))
 
     def many(dynamic: PyTree, key: PRNGKeyArray, replicas: Array) -> Contribution:
-        width = _side_by_side(problem, key, len(replicas))
-        if width < len(replicas):
-            return jax.lax.map(lambda replica: one(dynamic, key, replica), replicas, batch_size=width)
-        if width > 1:
+        if len(replicas) > 1:
             return jax.vmap(one, in_axes=(None, None, 0))(dynamic, key, replicas)
         # A batch axis of length one makes XLA write slower loops: several times so for hundreds of particles.
         return jax.tree.map(lambda leaf: leaf[None], one(dynamic, key, replicas[0]))
@@ -68,19 +65,6 @@ def _chunk(
             many, mesh=mesh, in_specs=(PartitionSpec(), PartitionSpec(), rows), out_specs=rows, check_vma=False
         )
     return many(dynamic, key, replicas)
-
-
-def _side_by_side(problem: Problem, key: PRNGKeyArray, replicas: int) -> int:
-    """How many replicas of a chunk are vectorised together; groups of so many follow one another."""
-    law: Any = problem.law()
-    state = jax.tree.leaves(eqx.filter_eval_shape(lambda law, key: law.init(key), law, key))
-    if len(state) > 1 or state[0].dtype != jnp.float32 or not jax.tree.leaves(problem.parameters):
-        return replicas
-    # XLA fuses the whole gradient of a step that carries a single array into one operation or two. From some thousand
-    # numbers on it shares those among a CPU's threads and waits for them, which takes longer than the work (measured in
-    # float32; in float64 the work is as long as the wait).
-    most = 512 // state[0].size
-    return max((width for width in range(most // 2 + 1, most + 1) if replicas % width == 0), default=replicas)
 
 
 def gather(problem: Problem, estimator: Estimator, settings: Settings, *, progress: bool) -> tuple[Any, float]:
