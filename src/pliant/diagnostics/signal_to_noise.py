@@ -1,12 +1,9 @@
 """The signal-to-noise ratio of a gradient."""
 
-from typing import Any
-
-import jax
 import numpy as np
 from jaxtyping import PyTree
 
-from pliant.core.estimate import GradientEstimate
+from pliant.core.estimate import GradientEstimate, as_columns
 
 
 def signal_to_noise(gradients: PyTree | GradientEstimate) -> float:
@@ -23,8 +20,7 @@ def signal_to_noise(gradients: PyTree | GradientEstimate) -> float:
     """
     if isinstance(gradients, GradientEstimate):
         return gradients.snr / float(np.sqrt(gradients.replicas))
-    leaves = [np.asarray(leaf, np.float64).reshape(len(leaf), -1) for leaf in jax.tree.leaves(gradients)]
-    values: Any = np.concatenate(leaves, axis=1)
+    values = as_columns(gradients)
     if len(values) < 2:
         raise ValueError(f"Argument `gradients` must hold at least 2 replicas, but it held {len(values)}.")
     noise = np.sqrt(np.sum(np.var(values, axis=0, ddof=1)))

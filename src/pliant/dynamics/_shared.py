@@ -74,3 +74,9 @@ def stiffest(potential: Callable, position: Float[Array, "*shape"], weight: Any,
     direction = jax.random.normal(jax.random.key(0), position.shape, position.dtype)
     direction, _ = jax.lax.scan(improve, direction / jnp.linalg.norm(direction), length=iterations)
     return jnp.maximum(jnp.vdot(direction, curvature(direction)), 0.0)
+
+
+def frequency_limit(potential: Callable, position: Float[Array, "*shape"], mass: Any) -> Float[Array, ""]:
+    """The longest stable step of a kick-drift scheme, 2 over the highest frequency at a position."""
+    stiffness = stiffest(at_time(potential, 0.0), position, 1.0 / mass)
+    return 2 / jnp.sqrt(jnp.maximum(stiffness, 1e-30))

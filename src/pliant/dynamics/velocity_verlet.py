@@ -15,9 +15,9 @@ from pliant.dynamics._shared import (
     as_number,
     as_position,
     at_time,
+    frequency_limit,
     maxwell_boltzmann,
     per_coordinate,
-    stiffest,
     unit_harmonic,
 )
 
@@ -85,8 +85,7 @@ class VelocityVerlet(Invertible, HasDrift):
         return super().refusal(capability)
 
     def step_limit(self, state: State) -> Float[Array, ""]:
-        stiffness = stiffest(at_time(self.potential, 0.0), state.position, 1.0 / self.mass)
-        return 2 / jnp.sqrt(jnp.maximum(stiffness, 1e-30))
+        return frequency_limit(self.potential, state.position, self.mass)
 
     @property
     def step_limit_name(self) -> str:
