@@ -150,8 +150,8 @@ def test_missing_capabilities_name_the_physics() -> None:
         run(estimator=estimators.Girsanov(), wrt=None)
     with pytest.raises(pliant.NotApplicable, match="functional of whole paths"):
         run(estimator=estimators.Reweighting(), observable=observables.FirstPassageTime())
-    with pytest.raises(pliant.NotApplicable, match="evolves; use Reweighting"):
-        run(estimator=estimators.Implicit())
+    with pytest.raises(pliant.NotApplicable, match="lives on an orbit or an attractor"):
+        run(law=verlet, estimator=estimators.Implicit())
 
 
 @pytest.mark.parametrize("word", ["OABAO", "BABO", "OBAABAO"])

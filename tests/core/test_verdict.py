@@ -173,3 +173,48 @@ def test_the_double_well_of_the_readme() -> None:
     observable = observables.TimeAverage(square, burn_in=500)
     verdict = gradient(law, observable, estimators.BPTT(), horizon=2000, replicas=1024).verdict
     assert verdict.level == "untrusted" and "tail index" in verdict.reasons[0]
+
+
+class Collision(pliant.Evolve):
+    """A particle that is thrown back and forth at a wall: its step jumps, and does not say so."""
+
+    wall: jax.Array
+    noise = pliant.Normal((1,))
+
+    def init(self, key: Any) -> jax.Array:
+        return jnp.zeros(1)
+
+    def step(self, state: jax.Array, noise: jax.Array, t: Any) -> jax.Array:
+        moved = state + 0.3 * noise
+        return 0.9 * jnp.where(moved > self.wall, moved - 1.0, moved + 1.0)
+
+
+class Coin(pliant.Evolve):
+    """A step to the right with a probability that is a parameter: the state plays no part in the jump."""
+
+    p: jax.Array
+    noise = pliant.Uniform((1,))
+
+    def init(self, key: Any) -> jax.Array:
+        return jnp.zeros(1)
+
+    def step(self, state: jax.Array, noise: jax.Array, t: Any) -> jax.Array:
+        return state + jnp.where(noise < self.p, 1.0, -1.0)
+
+
+@pytest.mark.parametrize("law", [Collision(jnp.array(0.1)), Coin(jnp.array(0.5))])
+def test_a_jump_in_the_step_under_a_pathwise_estimator(law: Any) -> None:
+    last = observables.Final(lambda state: jnp.sum(state))
+    verdict = gradient(law, last, estimators.ForwardSensitivity(), wrt=None).verdict
+    assert verdict.level == "untrusted" and any("the law's step is discontinuous" in why for why in verdict.reasons)
+    verdict = gradient(law, last, estimators.FiniteDifference(), wrt=None).verdict
+    assert not any("discontinuous" in why for why in verdict.reasons)
+
+
+@pytest.mark.parametrize("kind", [dynamics.OverdampedLangevin, dynamics.BAOAB, dynamics.VelocityVerlet])
+def test_smooth_steps_raise_no_false_alarm(kind: Any) -> None:
+    """Also where particles collide on the way between two visited states."""
+    cluster = potentials.LennardJones()
+    law = kind(cluster, x0=cluster.example_position, dt=0.001, kT=0.1)
+    verdict = gradient(law, observables.Final(square), estimators.ForwardSensitivity(), horizon=64, replicas=8).verdict
+    assert not any("discontinuous" in why for why in verdict.reasons)

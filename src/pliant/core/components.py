@@ -2,7 +2,9 @@
 
 import ast
 import importlib
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 
@@ -16,6 +18,7 @@ class Folder:
         self.package = package
         files = sorted(Path(folder).glob("[!_]*.py"))
         self.homes = {name: file.stem for file in files for name in _public_names(file)}
+        sys.modules[package].__class__ = _Package
 
     def load(self, name: str) -> Any:
         """The component of that name; AttributeError names those that there are."""
@@ -31,6 +34,17 @@ class Folder:
     def components(self) -> dict[str, Any]:
         """Every public component of this package by name."""
         return {name: self.load(name) for name in self.homes}
+
+
+class _Package(ModuleType):
+    """A package whose functions are not hidden by the files that hold them.
+
+    Importing a file sets it as an attribute of its package: `tail_index` would be the module from then on.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not isinstance(value, ModuleType) or name not in self.__dir__():
+            super().__setattr__(name, value)
 
 
 def _public_names(file: Path) -> list[str]:

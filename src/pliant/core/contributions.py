@@ -29,6 +29,21 @@ class Contribution(eqx.Module):
         """Averages over the first and the second half of each trajectory, by name; empty where none were taken."""
         return {}
 
+    def bias(self) -> tuple[Any, PyTree] | None:
+        """The sizes of the systematic errors left in the observable and in the gradient; they widen the error bars.
+
+        Shapes `obs` and `(*obs, *parameter)`; None where there are none.
+        """
+        return None
+
+    def findings(self) -> list[str]:
+        """What the run itself showed that speaks against trust: reasons of the verdict."""
+        return []
+
+    def notes(self) -> list[str]:
+        """What the run itself showed that is good to know: notes of the verdict."""
+        return []
+
 
 class Direct(Contribution):
     """A replica's own unbiased gradient."""
@@ -39,6 +54,18 @@ class Direct(Contribution):
 
     def influence(self) -> PyTree:
         return self.gradient
+
+
+class Solved(Direct):
+    """A deterministic solve: one replica without spread, whose error bars are what the solver leaves.
+
+    **Fields** beside those of `Direct`: `errors` of the observable and of the gradient, shapes as in `bias`.
+    """
+
+    errors: tuple[Any, PyTree] | None = None
+
+    def bias(self) -> tuple[Any, PyTree] | None:
+        return self.errors
 
 
 class Forward(Contribution):
@@ -72,7 +99,7 @@ class Covariance(Contribution):
     def influence(self) -> PyTree:
         def leaf(score: Any, product: Any, explicit: Any) -> Any:
             # Methods of arrays alone: they serve numpy without a compilation, and jax under vmap.
-            pairs = _pairs(self.observable.astype(float), score.astype(float))
+            pairs = pairs_of(self.observable.astype(float), score.astype(float))
             return explicit + product - pairs.astype(score.dtype)
 
         return jax.tree.map(leaf, self.score, self.product, self.explicit)
@@ -81,7 +108,7 @@ class Covariance(Contribution):
         return self.halves
 
 
-def _pairs(a: Any, b: Any) -> Any:
+def pairs_of(a: Any, b: Any) -> Any:
     """Pseudo-values of the product of the two means, taken over pairs of different replicas."""
     replicas = a.shape[0]
     if replicas < 2:

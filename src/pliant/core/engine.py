@@ -2,6 +2,7 @@
 
 import functools
 import time
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -81,6 +82,18 @@ def gather(problem: Problem, estimator: Estimator, settings: Settings, *, progre
             bar.advance(take)
     whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     return whole, time.perf_counter() - started
+
+
+def program(problem: Problem, estimator: Estimator, settings: Settings) -> tuple[Callable, tuple]:
+    """What `gather` runs for every chunk, as a function of arrays alone and its arguments: for those who measure it."""
+    shape = (settings.chunk, settings.horizon, settings.block, settings.devices)
+    dynamic, static = eqx.partition((problem, estimator, settings.key), eqx.is_array)
+
+    def run(dynamic: PyTree, first: Array) -> Contribution:
+        problem, estimator, key = eqx.combine(dynamic, static)
+        return _chunk(problem, estimator, key, first, shape, settings.generator)
+
+    return run, (dynamic, jnp.uint32(0))
 
 
 def chunk_size(replicas: int, bytes_each: float, memory: float, devices: int, work: float) -> int:

@@ -1,5 +1,6 @@
 """What `gradient` and `expectation` give back: values with error bars, and the verdict."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -100,6 +101,9 @@ def summarise(
     """
     influence = pick(jax.tree.map(np.asarray, contribution.influence()))
     mean, error = _moments_of_tree(influence, correlated, exact)
+    bias = contribution.bias()
+    if bias is not None:
+        error = jax.tree.map(np.hypot, error, pick(bias[1]))
     observed = np.asarray(contribution.observable)
     verdict = judge(
         Evidence(
@@ -119,7 +123,7 @@ def summarise(
     return GradientEstimate(
         value=_in_dtype(mean, influence),
         standard_error=_in_dtype(error, influence),
-        observable=estimate_of(observed, correlated=correlated, exact=exact),
+        observable=_widened(estimate_of(observed, correlated=correlated, exact=exact), bias),
         snr=_ratio(_flat(mean, batch=False), _flat(error, batch=False)),
         verdict=verdict,
         estimator=estimator,
@@ -134,6 +138,13 @@ def estimate_of(values: np.ndarray, *, correlated: bool = False, exact: bool = F
     mean, error = _moments(values, correlated, exact)
     kept = values if keep else None
     return Estimate(jnp.asarray(mean, values.dtype), jnp.asarray(error, values.dtype), kept)
+
+
+def _widened(estimate: Estimate, bias: tuple[Any, PyTree] | None) -> Estimate:
+    if bias is None:
+        return estimate
+    error = np.hypot(estimate.standard_error, bias[0])
+    return dataclasses.replace(estimate, standard_error=jnp.asarray(error, estimate.value.dtype))
 
 
 def _moments(values: np.ndarray, correlated: bool, exact: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -156,6 +167,15 @@ def _in_dtype(tree: PyTree, like: PyTree) -> PyTree:
 def _ratio(value: np.ndarray, error: np.ndarray) -> float:
     size, spread = float(np.linalg.norm(value)), float(np.linalg.norm(error))
     return size / spread if spread > 0 else float("inf") if size > 0 else 0.0
+
+
+def per_replica(gradients: Any) -> PyTree:
+    """Per-replica gradients from what a figure of merit is given: the tree itself, or an estimate that kept them."""
+    if not isinstance(gradients, GradientEstimate):
+        return gradients
+    if gradients.replicates is None:
+        raise ValueError("Argument `gradients` must carry its replicates: call `gradient(..., keep_replicates=True)`.")
+    return gradients.replicates
 
 
 def as_columns(tree: PyTree) -> np.ndarray:

@@ -8,7 +8,7 @@ from jaxtyping import Array, Float, PyTree
 
 from pliant.core.contributions import Contribution
 from pliant.core.errors import NotApplicable
-from pliant.core.laws import require
+from pliant.core.laws import Balance, require
 from pliant.core.rollout import Rollout
 
 
@@ -56,6 +56,10 @@ class Estimator(eqx.Module):
         """What the expectation of the estimate is."""
         return self.target
 
+    def at_horizon(self, problem: Problem, horizon: int) -> "Estimator":
+        """This estimator made ready for a problem with its values at hand: what must be known before compiling."""
+        return self
+
     @property
     def batches(self) -> int | None:
         """How many batches of one long chain a replicate is cut into; None where it is one independent value."""
@@ -69,8 +73,12 @@ class Estimator(eqx.Module):
         """Bytes that one replica takes, roughly, from the bytes of a state and of the observable's carry."""
         return 64.0 * state + 4.0 * carry
 
+    def solves(self, problem: Problem) -> bool:
+        """Whether `solve` serves this problem, without a trajectory, rather than `replicate`."""
+        return isinstance(problem.law(), Balance)
+
     def solve(self, problem: Problem) -> tuple[Contribution, list[str]]:
-        """The gradient of a `Balance` and what speaks against it."""
+        """The gradient from one deterministic solve, and what speaks against it."""
         raise NotApplicable(
             f"`{type(self).__name__}` follows a trajectory, and a Balance has none: use `Implicit()` from pliant.estimators."
         )

@@ -7,10 +7,10 @@ from typing import Any
 import jax
 from jaxtyping import PRNGKeyArray
 
-from pliant.core import engine, prepare, scout, trees, validate
+from pliant.core import engine, prepare, scout
 from pliant.core.estimate import GradientEstimate, summarise
 from pliant.core.estimator import Estimator, Problem
-from pliant.core.laws import Balance, Law
+from pliant.core.laws import Law
 from pliant.core.observable import Observable
 
 
@@ -36,8 +36,9 @@ def gradient(
     - `law`: an `Evolve`, `Weigh` or `Balance` law; its inexact array leaves are its parameters.
     - `observable`: what is measured, a fold over the trajectory; a scalar or an array of fixed shape.
     - `estimator`: how the gradient is estimated, from `pliant.estimators`.
-    - `horizon`: steps; `replicas`: independent trajectories; `key`: from `jax.random.key`. A `Balance` law needs none
-      of the three. One replica is one long chain, whose error bar comes from batch means where the estimator has them.
+    - `horizon`: steps; `replicas`: independent trajectories; `key`: from `jax.random.key`. Where nothing is simulated (a
+      `Balance` law, a steady state solved on a grid) none of the three is needed. One replica is one long chain, whose
+      error bar comes from batch means where the estimator has them.
     - `wrt`: a function of the law that selects parameters, `lambda law: law.potential`; all of them by default.
     - `keep_replicates`: keep the per-replica gradients in `.replicates`.
     - `memory`: bytes that a chunk of replicas may take, roughly; results do not depend on it.
@@ -53,21 +54,19 @@ def gradient(
     Calls that differ only in key, parameter values or other array data reuse the compilation.
     """
     started = time.perf_counter()
-    validate.observable_and_estimator(observable, estimator)
-    if isinstance(law, Balance):
-        return _balanced(law, observable, estimator, wrt, started)
-    evolution, pick = validate.evolving(law), prepare.through(law, wrt)
-    steps = validate.positive_whole("horizon", horizon)
-    problem = prepare.problem(evolution, observable.at_horizon(steps), pick)
-    estimator.check(problem)
+    problem, pick = prepare.stated(law, observable, estimator, wrt)
+    if estimator.solves(problem):
+        return _solved(problem, estimator, pick, started)
+    problem, estimator, steps = prepare.simulated(problem, estimator, horizon)
     settings = prepare.settings(problem, estimator, steps, replicas, key, memory, generator, devices)
     findings = _findings(problem, estimator, settings)
     if settings.replicas == 1:
         estimator = estimator.for_one_chain(problem)
     contribution, seconds = engine.gather(problem, estimator, settings, progress=progress)
+    contribution = engine.merge_batches(contribution, estimator)
     return summarise(
-        engine.merge_batches(contribution, estimator),
-        findings=findings,
+        contribution,
+        findings=findings + contribution.findings(),
         notes=list(_notes(problem, estimator, contribution)),
         estimator=type(estimator).__name__,
         keep=keep_replicates,
@@ -80,6 +79,7 @@ def gradient(
 def _notes(problem: Problem, estimator: Estimator, contribution: Any) -> Iterator[str]:
     """What to know of an estimate that nothing speaks against."""
     yield f"what is estimated: {estimator.describe(problem)}"
+    yield from contribution.notes()
     if estimator.stationary and estimator.batches is None and not contribution.mixing():
         yield "the window of the average is too short to tell whether the chain has mixed: that is for you to know"
 
@@ -92,23 +92,21 @@ def _findings(problem: Problem, estimator: Estimator, settings: engine.Settings)
         return []
     found = list(scout.unstable(law, states))
     if estimator.pathwise:
-        found += scout.discontinuous(law, problem.observable, states)
+        found += scout.discontinuous(problem, states)
     return found
 
 
-def _balanced(
-    law: Balance, observable: Observable, estimator: Estimator, wrt: Callable | None, started: float
-) -> GradientEstimate:
-    """The gradient through a balance: one deterministic solve, whose error bar is that of the solver."""
-    trees.check_finite(law, "law")
-    pick = prepare.through(law, wrt)
-    problem = prepare.problem(law, observable, pick)
+def _solved(problem: Problem, estimator: Estimator, pick: Callable, started: float) -> GradientEstimate:
+    """The gradient through one deterministic solve, whose error bar is that of the solver."""
     estimator.check(problem)
     contribution, findings = estimator.solve(problem)
     return summarise(
         contribution,
         findings=findings,
-        notes=["a balance is deterministic: its error bar is that of the solver"],
+        notes=[
+            f"what is estimated: {estimator.describe(problem)}",
+            "nothing is simulated: the error bar is that of the solver",
+        ],
         estimator=type(estimator).__name__,
         keep=False,
         correlated=False,

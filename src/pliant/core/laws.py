@@ -4,6 +4,7 @@ import abc
 from typing import Any
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
@@ -44,9 +45,29 @@ class Evolve(Law):
     def step(self, state: State, noise: PyTree, t: Step) -> State:
         """The next state. It must be a pure function, differentiable where pathwise estimators are to be used."""
 
+    def prepared(self) -> "Evolve":
+        """This law with what is the same at every step computed once: called before a trajectory starts.
+
+        Steps must come out the same without it. A loop and its reverse then do not repeat a matrix exponential.
+        """
+        return self
+
+    @property
+    def jumps(self) -> bool:
+        """Whether a step is known to be a discontinuous function of state or parameters at fixed noise."""
+        return False
+
     def time(self, t: Step) -> Float[Array, ""]:
         """The physical time after `t` steps: `t * dt` where the law has a `dt`, else the number of steps."""
         return jnp.asarray(t * getattr(self, "dt", 1.0))
+
+    def log_sample_weight(self, state: State) -> Float[Array, ""] | None:
+        r"""The logarithm of the weight that a visited state has in time averages; None where all weigh the same.
+
+        Averages are $\langle f \rangle = \sum w f / \sum w$ over a trajectory: a constant of the trajectory is free, and
+        should keep the logarithm near zero, since w itself must not overflow.
+        """
+        return None
 
     def step_limit(self, state: State) -> Float[Array, ""] | float:
         """The longest stable `dt` for the curvature at `state`; infinite where no limit is known."""
@@ -112,6 +133,14 @@ class Invertible(Evolve):
     def unstep(self, next_state: State, noise: PyTree, t: Step) -> State:
         """The state that `step(state, noise, t)` took to `next_state`, up to round-off."""
 
+    def reversal_growth(self) -> Any:
+        """The logarithm of the factor by which undoing one step enlarges round-off.
+
+        Friction times dt for a thermostat that forgets velocities, zero for a symplectic scheme. The default is that of
+        a friction of one at a step of a hundredth. What was lost in fact is measured where steps are undone.
+        """
+        return 0.01
+
 
 class HasDrift(Evolve):
     """Capability: the stochastic differential equation `dx = drift dt + diffusion dW` (Itô) behind the scheme."""
@@ -123,6 +152,14 @@ class HasDrift(Evolve):
     @abc.abstractmethod
     def diffusion(self, state: State, t: Step) -> State:
         """The amplitude of the noise of every dynamical field: the diagonal of the diffusion."""
+
+    def increments(self, noise: PyTree) -> State:
+        """The increments `dW` of variance dt that the noise of a step stands for: a pytree like `drift`.
+
+        The default serves laws whose noise is one standard normal for every dynamical field.
+        """
+        root = jnp.sqrt(self.time(1))
+        return jax.tree.map(lambda normal: root.astype(normal.dtype) * normal, noise)
 
 
 class Balance(Law):
@@ -177,8 +214,15 @@ class Sampled(HasStationaryDensity):
         return self.weigh.log_weight(state.position)
 
     @property
+    def jumps(self) -> bool:
+        return self.weigh.sampler().jumps
+
+    @property
     def stationary_measure(self) -> str:
         return "the given weight, on samples of its sampler: off by the sampler's error in dt"
+
+    def log_sample_weight(self, state: State) -> Float[Array, ""] | None:
+        return self.weigh.sampler().log_sample_weight(state)
 
     def step_limit(self, state: State) -> Float[Array, ""] | float:
         return self.weigh.sampler().step_limit(state)

@@ -70,6 +70,14 @@ def declared(noise: PyTree) -> list[Noise]:
     return jax.tree.leaves(noise, is_leaf=_is_noise)
 
 
+def draw_once(noise: PyTree, key: PRNGKeyArray, dtype: jnp.dtype) -> PyTree:
+    """The noise of a single step from `jax.random`, for a look at a law outside of its loop."""
+    leaves, structure = jax.tree.flatten(noise, is_leaf=_is_noise)
+    kinds = [jnp.dtype(dtype if leaf.dtype is None else leaf.dtype) for leaf in leaves]
+    drawn = [leaf.draw(jax.random.fold_in(key, i), leaf.shape, kinds[i]) for i, leaf in enumerate(leaves)]
+    return jax.tree.unflatten(structure, drawn)
+
+
 def _is_noise(node: Any) -> bool:
     return isinstance(node, Noise)
 

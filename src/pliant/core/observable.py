@@ -35,6 +35,10 @@ class Observable(eqx.Module):
         """This observable made ready for a horizon; it raises ValueError where the two do not fit."""
         return self
 
+    def refusal(self, estimator: Any) -> str | None:
+        """Why `estimator` would not give this observable's derivative, with what to use instead; None where it would."""
+        return None
+
     def unfinished(self, carry: PyTree) -> Float[Array, ""] | None:
         """1 where the horizon cut the observable short (a passage that did not happen), 0 elsewhere; None if it cannot."""
         return None
@@ -42,6 +46,11 @@ class Observable(eqx.Module):
     def for_one_state(self) -> "Observable":
         """This observable for a trajectory of a single step: the probe for jumps."""
         return self
+
+    @property
+    def last_only(self) -> bool:
+        """Whether `update` looks at the state alone, not at the carry: only the last one then needs to be made."""
+        return False
 
     @property
     def jumps(self) -> bool:

@@ -1,7 +1,7 @@
-"""What a potential energy offers to a dynamics: an energy, and a force that may be faster than its derivative."""
+"""What drives a dynamics: a potential energy with its force, or a force alone; and both at a time."""
 
 import abc
-from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -9,7 +9,23 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 
-class Potential(eqx.Module):
+class ForceField(eqx.Module):
+    """A force that need not be the gradient of an energy: it stands in a potential's place, and is not callable.
+
+    Steady states under it carry currents: whatever asks for an energy or a stationary density is refused.
+    """
+
+    @abc.abstractmethod
+    def force(self, position: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """The force at `position`."""
+
+    @property
+    def example_position(self) -> Float[Array, "*shape"]:
+        """A position of a shape that this force takes: where tests and tutorials look at it."""
+        return jnp.full((1,), 0.3)
+
+
+class Potential(ForceField):
     """A potential energy surface: `U(position) -> energy`.
 
     Positions are those of one replica, without a batch axis; the engine vectorises over replicas. Any callable
@@ -21,17 +37,18 @@ class Potential(eqx.Module):
     def __call__(self, position: Float[Array, "*shape"]) -> Float[Array, ""]:
         """The potential energy at `position`."""
 
-    @property
-    def example_position(self) -> Float[Array, "*shape"]:
-        """A position of a shape that this potential takes: where tests and tutorials look at it."""
-        return jnp.full((1,), 0.3)
-
     def force(self, position: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         """The force, minus the derivative of the energy; override it where a closed form is cheaper."""
         return -jax.grad(self)(position)
 
 
-def force(potential: Callable, position: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def force(potential: Any, position: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """The force of any potential: its own closed form where it has one, else minus the derivative of its energy."""
     closed_form = getattr(potential, "force", None)
     return -jax.grad(potential)(position) if closed_form is None else closed_form(position)
+
+
+def at_time(potential: Any, time: Any) -> Any:
+    """The potential at a time: itself, unless it offers `at(time)`, as a driven one does."""
+    at = getattr(potential, "at", None)
+    return potential if at is None else at(time)

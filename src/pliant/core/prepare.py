@@ -1,5 +1,6 @@
 """From a user's arguments to a problem and the settings of its run."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import equinox as eqx
 from jaxtyping import PRNGKeyArray
 
 from pliant.core import engine, scout, trees, validate
+from pliant.core.errors import NotApplicable
 from pliant.core.estimator import Estimator, Problem
 from pliant.core.laws import Balance, Evolve, Law
 from pliant.core.noise import declared
@@ -32,6 +34,25 @@ def through(law: Law, wrt: Callable | None) -> Callable:
     if isinstance(law, Evolve | Balance):
         return chosen
     return lambda sampled: chosen(sampled.weigh)
+
+
+def stated(law: Law, observable: Observable, estimator: Estimator, wrt: Callable | None) -> tuple[Problem, Callable]:
+    """The problem that a user's arguments state, and what takes the user's subtree from its gradient."""
+    validate.observable_and_estimator(observable, estimator)
+    simulation, pick = validate.simulation(law), through(law, wrt)
+    stated = problem(simulation, observable, pick)
+    reason = observable.refusal(estimator)
+    if reason is not None:
+        raise NotApplicable(f"`{type(estimator).__name__}` cannot differentiate {type(observable).__name__}: {reason}")
+    return stated, pick
+
+
+def simulated(problem: Problem, estimator: Estimator, horizon: int | None) -> tuple[Problem, Estimator, int]:
+    """Problem and estimator made ready for a horizon, each checked against the other; and the horizon, checked too."""
+    steps = validate.positive_whole("horizon", horizon)
+    ready = dataclasses.replace(problem, observable=problem.observable.at_horizon(steps))
+    estimator.check(ready)
+    return ready, estimator.at_horizon(ready, steps), steps
 
 
 def settings(

@@ -1,20 +1,17 @@
 """The loop: a trajectory of one replica as nested scans, its noise drawn block by block.
 
-Outer loops walk over blocks of steps; each block draws its noise at once (cheap: XLA vectorises over the block) and
-an inner loop walks over its steps. Under reverse mode a block is a checkpoint: only its first state is kept, and its
-noise is drawn again. An estimator is handed a `Rollout` and never writes a loop of its own.
+Under reverse mode a block is a checkpoint: only its first state is kept, and its noise is drawn again. An estimator is
+handed a `Rollout` and never writes a loop of its own.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
 
+from pliant.core.blocks import Blocks
 from pliant.core.laws import Evolve, State
 from pliant.core.noise import NoiseSource
 from pliant.core.observable import Observable
@@ -49,6 +46,9 @@ class Rollout(eqx.Module):
 
     def carry(self, law: Evolve, observable: Observable, *, checkpoint: bool = False, stream: Any = 0) -> PyTree:
         """The observable's final carry, before `result`."""
+        if observable.last_only:
+            state, _ = self._run(law, _nothing, _nothing, checkpoint=checkpoint, stream=stream)
+            return strong(observable.update(None, law, state, self.horizon))
 
         def update(carry: PyTree, law: Evolve, state: State, noise: PyTree, next_state: State, t: Any) -> PyTree:
             return observable.update(carry, law, next_state, t + 1)
@@ -69,11 +69,21 @@ class Rollout(eqx.Module):
 
         `after_block`: what is done to the carry once per block of steps rather than at every step.
         """
-        key = jax.random.fold_in(self.key, stream)
-        state = strong(law.init(jax.random.fold_in(jax.random.fold_in(key, 1), self.replica)))
-        source = NoiseSource(law.noise, key, self.replica, state_dtype(state), self.generator)
-        streams = source.streams()
-        block = -(-self.block // source.group) * source.group
+        return self._run(law, start, update, after_block=after_block, checkpoint=checkpoint, stream=stream)[1]
+
+    def _run(
+        self,
+        law: Evolve,
+        start: Start,
+        update: Update,
+        *,
+        after_block: Callable[[PyTree], PyTree] = lambda carry: carry,
+        checkpoint: bool = False,
+        stream: Any = 0,
+    ) -> tuple[State, PyTree]:
+        """The last state and the final carry of the fold."""
+        law = law.prepared()
+        state = self.initial(law, stream)
 
         def advance(carry: PyTree, noise: PyTree, t: Any) -> PyTree:
             state, folded = carry
@@ -81,58 +91,28 @@ class Rollout(eqx.Module):
             next_state = strong(law.step(state, noise, t))
             return next_state, strong(update(folded, law, state, noise, next_state, t))
 
-        if checkpoint:
-            advance = jax.checkpoint(advance)
+        return self.blocks(law, state, stream).walk(
+            advance,
+            (state, strong(start(law, state))),
+            self.horizon,
+            after_block=lambda carry: (carry[0], strong(after_block(carry[1]))),
+            checkpoint=checkpoint,
+        )
 
-        def run_block(carry: PyTree, first: Any, steps: int) -> PyTree:
-            groups = -(-steps // source.group)
-            raw = source.blocks(streams, first // source.group, groups)
-            state, folded = _scan_groups(advance, source, carry, raw, first, steps)
-            return state, strong(after_block(folded))
+    def initial(self, law: Evolve, stream: Any = 0) -> State:
+        """The initial state."""
+        key = jax.random.fold_in(jax.random.fold_in(self.key, stream), 1)
+        return strong(law.init(jax.random.fold_in(key, self.replica)))
 
-        carry = (state, strong(start(law, state)))
-        whole, rest = divmod(self.horizon, block)
-        carry = _scan_blocks(lambda c, first: run_block(c, first, block), carry, whole, block, checkpoint)
-        if rest:
-            last = jax.checkpoint(run_block, static_argnums=2) if checkpoint else run_block
-            carry = last(carry, jnp.int32(whole * block), rest)
-        return carry[1]
-
-
-def _scan_groups(advance: Callable, source: NoiseSource, carry: PyTree, raw: list, first: Any, steps: int) -> PyTree:
-    """Walk over the steps of a block; a group's steps stand one after another in the loop's body."""
-
-    def body(carry: PyTree, group: tuple) -> tuple[PyTree, None]:
-        raw, t = group
-        for position in range(source.group):
-            carry = advance(carry, source.unpack(raw, position), t + position)
-        return carry, None
-
-    whole, rest = divmod(steps, source.group)
-    times = first + source.group * jnp.arange(whole, dtype=jnp.int32)
-    carry, _ = lax.scan(body, carry, ([array[:whole] for array in raw], times), length=whole)
-    for position in range(rest):
-        noise = source.unpack([array[whole] for array in raw], position)
-        carry = advance(carry, noise, first + whole * source.group + position)
-    return carry
+    def blocks(self, law: Evolve, state: State, stream: Any = 0) -> Blocks:
+        """The steps with their noise, for states like `state`."""
+        key = jax.random.fold_in(self.key, stream)
+        source = NoiseSource(law.noise, key, self.replica, state_dtype(state), self.generator)
+        return Blocks(source, source.streams(), -(-self.block // source.group) * source.group)
 
 
-def _scan_blocks(run: Callable, carry: PyTree, blocks: int, block: int, checkpoint: bool) -> PyTree:
-    """Walk over whole blocks, nested once more where a single level of checkpoints would hold too many states."""
-
-    def body(carry: PyTree, first: Any) -> tuple[PyTree, None]:
-        return run(carry, first), None
-
-    def walk(carry: PyTree, firsts: Array) -> tuple[PyTree, None]:
-        return lax.scan(jax.checkpoint(body) if checkpoint else body, carry, firsts)
-
-    firsts = block * jnp.arange(blocks, dtype=jnp.int32)
-    if not checkpoint or blocks <= 4 * block:
-        return walk(carry, firsts)[0]
-    width = math.isqrt(blocks)
-    nested = blocks // width * width
-    carry, _ = lax.scan(jax.checkpoint(walk), carry, firsts[:nested].reshape(-1, width))
-    return walk(carry, firsts[nested:])[0]
+def _nothing(*_: Any) -> tuple[()]:
+    return ()
 
 
 def block_length(horizon: int, numbers_per_step: int, replicas: int) -> int:

@@ -1,10 +1,10 @@
-"""What is looked at before the run: shapes, finiteness, the stability limit, and jumps of the observable.
+"""What is looked at before the run: shapes, finiteness, the stability limit, and jumps of observable and step.
 
 A few replicas walk a short way first. Faults that can be known then are raised as errors, with the leaf's name; what
 speaks against trust without forbidding the run goes into the verdict.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import equinox as eqx
@@ -13,10 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
+from pliant.core.estimator import Problem
 from pliant.core.laws import Evolve, State
+from pliant.core.noise import Noise, draw_once
 from pliant.core.observable import Observable
 from pliant.core.rollout import Rollout
-from pliant.core.trees import check_finite, strong
+from pliant.core.trees import check_finite, state_dtype, strong
 
 _WALKERS, _SNAPSHOTS, _STRIDE = 4, 8, 16
 
@@ -38,9 +40,6 @@ def check_shapes(law: Evolve, observable: Observable, key: PRNGKeyArray) -> None
 
 
 def _zeros(law: Evolve, state: State) -> PyTree:
-    from pliant.core.noise import Noise
-    from pliant.core.trees import state_dtype
-
     def zero(leaf: Noise) -> Array:
         return jnp.zeros(leaf.shape, state_dtype(state) if leaf.dtype is None else leaf.dtype)
 
@@ -125,15 +124,26 @@ def unstable(law: Evolve, states: PyTree) -> Iterator[str]:
         )
 
 
-def discontinuous(law: Evolve, observable: Observable, states: PyTree) -> Iterator[str]:
-    """A reason where the observable jumps between visited states: a pathwise gradient misses the jump."""
-    jump = np.inf if observable.jumps else _largest_jump(law, observable, states)
+def discontinuous(problem: Problem, states: PyTree) -> Iterator[str]:
+    """Reasons where the observable or the law's step jumps between visited states: a pathwise gradient misses the jump."""
+    law, observable = problem.law(), problem.observable
+    jump = np.inf if observable.jumps else _jump_of_observable(law, observable, states)
     if jump > 0:
-        size = "" if np.isinf(jump) else f" by about {jump:.2g}"
         yield (
-            f"the observable is discontinuous: it jumps{size} between neighbouring states, and a pathwise gradient "
+            f"the observable is discontinuous: it jumps{_size(jump)} between neighbouring states, and a pathwise gradient "
             "misses the jump; use Girsanov, Reweighting or FiniteDifference, or smooth the edge."
         )
+    jump = np.inf if law.jumps else _jump_of_step(problem, states)
+    if jump > 0:
+        yield (
+            f"the law's step is discontinuous: at fixed noise it jumps{_size(jump)} between neighbouring states and "
+            "parameters (an accept-reject, a collision), and a pathwise gradient misses the jump; use Girsanov or "
+            "Reweighting where the law has their densities, or FiniteDifference."
+        )
+
+
+def _size(jump: float) -> str:
+    return "" if np.isinf(jump) else f" by about {jump:.2g}"
 
 
 @eqx.filter_jit
@@ -141,30 +151,74 @@ def _on_segment(law: Evolve, observable: Observable, a: State, b: State, s: Arra
     """The observable of one-state trajectories along straight lines between pairs of states."""
 
     def one(a: State, b: State, s: Array) -> Array:
-        mixed = jax.tree.map(lambda x, y: x + (y - x) * s.astype(x.dtype) if x.dtype.kind == "f" else x, a, b)
+        mixed = _between(a, b, s)
         carry = strong(observable.start(law, mixed))
         return jnp.ravel(observable.result(strong(observable.update(carry, law, mixed, 1))))
 
     return jax.vmap(jax.vmap(one, (None, None, 0)))(a, b, s)
 
 
+@eqx.filter_jit
+def _step_on_segment(problem: Problem, noise: PyTree, a: State, b: State, s: Array) -> Array:
+    """What one step at fixed noise makes of states on straight lines, while the parameters grow by a tenth."""
+
+    def one(noise: PyTree, a: State, b: State, s: Array) -> Array:
+        law = problem.law(jax.tree.map(lambda p: p * (0.95 + 0.1 * s).astype(p.dtype), problem.parameters))
+        moved = law.step(_between(a, b, s), noise, 0)
+        return jnp.concatenate([jnp.ravel(leaf).astype(float) for leaf in jax.tree.leaves(moved)])
+
+    # One segment at a time: states may be large.
+    return jax.lax.map(lambda row: jax.vmap(one, (None, None, None, 0))(*row), (noise, a, b, s))
+
+
+def _between(a: State, b: State, s: Array) -> State:
+    """The state at s between a (0) and b (1); leaves that are no floating point numbers stay those of a."""
+
+    def mix(x: Array, y: Array) -> Array:
+        return x + (y - x) * s.astype(x.dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x
+
+    return jax.tree.map(mix, a, b)
+
+
 # Every round narrows a segment sixteen times: eight of them come down to the round-off of single precision.
 _GRID, _ROUNDS = 16, 8
+# A step may cost much more than an observable: fewer segments are searched.
+_STEPS_SEARCHED = 16
 
 
-def _largest_jump(law: Evolve, observable: Observable, states: PyTree) -> float:
-    """Bisect towards the steepest change on segments between visited states; what is left at round-off is a jump."""
+def _jump_of_observable(law: Evolve, observable: Observable, states: PyTree) -> float:
     probe = observable.for_one_state()
-    count = len(jax.tree.leaves(states)[0])
+    a, b = _pairs(states)
+    return _largest_jump(lambda s: _on_segment(law, probe, a, b, s), len(jax.tree.leaves(states)[0]))
+
+
+def _jump_of_step(problem: Problem, states: PyTree) -> float:
+    count = min(len(jax.tree.leaves(states)[0]), _STEPS_SEARCHED)
+    a, b = jax.tree.map(lambda x: x[:count], _pairs(states))
+    keys = jax.random.split(jax.random.key(0), count)
+    noise = jax.vmap(lambda key: draw_once(problem.law().noise, key, state_dtype(a)))(keys)
+    return _largest_jump(lambda s: _step_on_segment(problem, noise, a, b, s), count)
+
+
+def _pairs(states: PyTree) -> tuple[PyTree, PyTree]:
+    """The visited states, shuffled in two ways: the ends of the segments."""
+    ends = [np.random.default_rng(seed).permutation(len(jax.tree.leaves(states)[0])) for seed in (1, 0)]
+    first, second = (jax.tree.map(lambda x, order=order: jnp.asarray(x[order]), states) for order in ends)
+    return first, second
+
+
+def _largest_jump(values_at: Callable[[Array], Array], count: int) -> float:
+    """Bisect towards the steepest change on `count` segments; what is left of it at round-off is a jump.
+
+    `values_at(s)` gives the values at positions s in [0, 1], shape (count, points), as (count, points, values).
+    """
     if count < 2:
         return 0.0
-    order = np.random.default_rng(0).permutation(count)
-    b = jax.tree.map(lambda x: x[order], states)
     low, high, rows = np.zeros(count), np.ones(count), np.arange(count)
     change = scale = np.zeros(1)
     for _ in range(_ROUNDS):
         s = low[:, None] + (high - low)[:, None] * np.linspace(0.0, 1.0, _GRID + 1)
-        values = np.asarray(_on_segment(law, probe, states, b, jnp.asarray(s)), np.float64)
+        values = np.asarray(values_at(jnp.asarray(s)), np.float64)
         changes = np.max(np.abs(np.diff(values, axis=1)), axis=2)
         steepest = np.argmax(changes, axis=1)
         low, high = s[rows, steepest], s[rows, steepest + 1]

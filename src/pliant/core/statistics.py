@@ -68,7 +68,7 @@ def integrated_autocorrelation_time(series: ArrayLike, window: float = 5.0) -> t
     """
     chains = np.atleast_2d(np.asarray(series, dtype=float))
     steps = chains.shape[1]
-    rho = _autocorrelation(chains - np.mean(chains))
+    rho = autocorrelation(chains - np.mean(chains))
     tau = 0.5 + np.cumsum(rho[1:])
     enough = np.nonzero(np.arange(1, steps) >= window * tau)[0]
     cut = int(enough[0]) if enough.size else steps - 2
@@ -76,7 +76,7 @@ def integrated_autocorrelation_time(series: ArrayLike, window: float = 5.0) -> t
     return value, float(value * np.sqrt(2 * (2 * (cut + 1) + 1) / chains.size))
 
 
-def _autocorrelation(centred: np.ndarray) -> np.ndarray:
+def autocorrelation(centred: np.ndarray) -> np.ndarray:
     """The normalised autocorrelation of centred chains, by fast Fourier transform."""
     steps = centred.shape[1]
     spectrum = np.fft.rfft(centred, 2 * steps, axis=1)

@@ -8,7 +8,7 @@ from jax.core import Tracer
 from jaxtyping import PRNGKeyArray
 
 from pliant.core.estimator import Estimator
-from pliant.core.laws import Evolve, Law, Sampled, Weigh
+from pliant.core.laws import Balance, Evolve, Law, Sampled, Weigh
 from pliant.core.observable import Observable
 from pliant.core.trees import check_finite
 
@@ -43,6 +43,14 @@ def prng_key(key: Any) -> PRNGKeyArray:
             "key goes through `jax.random.wrap_key_data`."
         )
     return key
+
+
+def simulation(law: Any) -> Law:
+    """What stands behind a law of any of the three kinds, its arrays finite."""
+    if isinstance(law, Balance):
+        check_finite(law, "law")
+        return law
+    return evolving(law)
 
 
 def evolving(law: Any) -> Evolve:
