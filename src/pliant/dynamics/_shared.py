@@ -1,4 +1,4 @@
-"""What the integrators share: converters, broadcasting of masses, the curvature behind stability limits."""
+"""What the integrators share: converters, forces, start velocities, masses, the curvature behind stability limits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
+
+from pliant.core.laws import Evolve, HasStationaryDensity, State
+from pliant.core.potential import ForceField, at_time, force
 
 
 class Position(eqx.Module):
@@ -46,26 +49,66 @@ def per_coordinate(quantity: Any, position: Float[Array, "*shape"]) -> Any:
     return jnp.reshape(quantity, jnp.shape(quantity) + (1,) * missing) if jnp.ndim(quantity) and missing else quantity
 
 
-def at_time(potential: Callable, time: Any) -> Callable:
-    """The potential at a time: itself, unless it offers `at(time)`, as a driven one does."""
-    at = getattr(potential, "at", None)
-    return potential if at is None else at(time)
+class InPotential(Evolve):
+    """A law of motion in a potential, or under a force that has none.
+
+    A potential that is driven in time offers `at(time)`, and has no stationary state; a `ForceField` has an unknown one.
+    """
+
+    potential: eqx.AbstractVar[Any]
+
+    def refusal(self, capability: type) -> str | None:
+        if capability is HasStationaryDensity and hasattr(self.potential, "at"):
+            return "its potential is driven in time and has no stationary state; use BPTT or Girsanov."
+        if capability is HasStationaryDensity and not callable(self.potential):
+            return (
+                "its force is the gradient of no energy: the steady state carries a current, without detailed balance, its "
+                "density is not known, and the covariance formula would be several-fold wrong; use Implicit, Girsanov, "
+                "BPTT or FiniteDifference."
+            )
+        return super().refusal(capability)
+
+    def _force(self, position: Float[Array, "*shape"], t: Any) -> Float[Array, "*shape"]:
+        """The force after `t` steps, which need not be whole."""
+        return force(at_time(self.potential, self.time(t)), position)
 
 
-def maxwell_boltzmann(key: PRNGKeyArray, position: Float[Array, "*shape"], kT: Any, mass: Any) -> Array:
-    """Velocities with variance kT / mass per coordinate."""
+class KickDrift(InPotential):
+    """A scheme of kicks and drifts, whose steps are bounded by the highest frequency."""
+
+    x0: eqx.AbstractVar[Float[Array, "*shape"]]
+    mass: eqx.AbstractVar[Any]
+
+    def step_limit(self, state: State) -> Float[Array, ""]:
+        stiffness = stiffest(at_time(self.potential, 0.0), state.position, 1.0 / self.mass)
+        return 2 / jnp.sqrt(jnp.maximum(stiffness, 1e-30))
+
+    @property
+    def step_limit_name(self) -> str:
+        return "2 / highest frequency"
+
+    @property
+    def _mass(self) -> Any:
+        return per_coordinate(self.mass, self.x0)
+
+
+def start_velocity(key: PRNGKeyArray, v0: Any, position: Float[Array, "*shape"], kT: Any, mass: Any) -> Array:
+    """The velocity `v0` for every coordinate; drawn from Maxwell-Boltzmann, variance kT / mass, where it is None."""
+    if v0 is not None:
+        return jnp.broadcast_to(jnp.asarray(v0, position.dtype), position.shape)
     spread = jnp.sqrt(kT / per_coordinate(mass, position))
     return spread * jax.random.normal(key, position.shape, position.dtype)
 
 
-def stiffest(potential: Callable, position: Float[Array, "*shape"], weight: Any, iterations: int = 30) -> Array:
+def stiffest(
+    potential: Callable | ForceField, position: Float[Array, "*shape"], weight: Any, iterations: int = 30
+) -> Array:
     r"""The largest eigenvalue of $W^{1/2} U'' W^{1/2}$ with a diagonal weight such as 1/mass, by power iteration."""
     root = jnp.broadcast_to(jnp.sqrt(jnp.asarray(per_coordinate(weight, position))), position.shape)
     root = root.astype(position.dtype)
-    gradient = jax.grad(lambda x: jnp.asarray(potential(x)))
 
     def curvature(v: Array) -> Array:
-        return root * jax.jvp(gradient, (position,), (root * v,))[1]
+        return -root * jax.jvp(lambda x: force(potential, x), (position,), (root * v,))[1]
 
     def improve(v: Array, _: None) -> tuple[Array, None]:
         w = curvature(v)
@@ -74,9 +117,3 @@ def stiffest(potential: Callable, position: Float[Array, "*shape"], weight: Any,
     direction = jax.random.normal(jax.random.key(0), position.shape, position.dtype)
     direction, _ = jax.lax.scan(improve, direction / jnp.linalg.norm(direction), length=iterations)
     return jnp.maximum(jnp.vdot(direction, curvature(direction)), 0.0)
-
-
-def frequency_limit(potential: Callable, position: Float[Array, "*shape"], mass: Any) -> Float[Array, ""]:
-    """The longest stable step of a kick-drift scheme, 2 over the highest frequency at a position."""
-    stiffness = stiffest(at_time(potential, 0.0), position, 1.0 / mass)
-    return 2 / jnp.sqrt(jnp.maximum(stiffness, 1e-30))

@@ -6,6 +6,12 @@ and thermostats at one position: an affine map of the velocity with Gaussian noi
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
+
+import equinox as eqx
+
+from pliant.core.laws import HasPathDensity
+from pliant.dynamics._shared import KickDrift
 
 LETTERS = "BAO"
 
@@ -63,3 +69,42 @@ class Word:
         for letter in self.letters:
             yield letter, done
             done += self.share("A") * (letter == "A")
+
+
+class Split(KickDrift):
+    """A scheme by a splitting word: what kicks, drifts and thermostats share, whatever the thermostat is."""
+
+    dt: eqx.AbstractVar[Any]
+    splitting: eqx.AbstractVar[str]
+
+    @property
+    def word(self) -> Word:
+        """The splitting as a word."""
+        return Word(self.splitting)
+
+    @property
+    def path_singular(self) -> tuple[str, ...]:
+        return ("dt", "x0", "v0")
+
+    def refusal(self, capability: type) -> str | None:
+        word = self.word
+        if capability is HasPathDensity and not (word.has_density or word.has_position_density):
+            return (
+                f"in the splitting {word.letters} a kick stands between drifts without a thermostat: a changed force "
+                "moves the paths that are possible at all, and path laws are mutually singular; use OBABO, ABOBA or "
+                "BAOAB, or a pathwise estimator."
+            )
+        return super().refusal(capability)
+
+    @property
+    def _drift_time(self) -> Any:
+        return self.word.share("A") * self.dt
+
+    @property
+    def _kick_time(self) -> Any:
+        return self.word.share("B") * self.dt / self._mass
+
+    @property
+    def _whole_kick(self) -> Any:
+        """The kick before the first drift of a path: half a step's for BAOAB, a whole one for BAOA."""
+        return self.word.runs[0].count("B") * self._kick_time

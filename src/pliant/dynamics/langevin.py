@@ -7,25 +7,15 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from pliant.core.laws import HasDrift, HasPathDensity, HasStationaryDensity, Invertible, State, Step
+from pliant.core.laws import HasDrift, HasPathDensity, HasStationaryDensity, Invertible, Step
 from pliant.core.noise import Normal
-from pliant.core.potential import force
 from pliant.core.trees import stop_gradient
 from pliant.core.validate import positive
-from pliant.dynamics._shared import (
-    Phase,
-    as_number,
-    as_position,
-    at_time,
-    frequency_limit,
-    maxwell_boltzmann,
-    per_coordinate,
-    unit_harmonic,
-)
-from pliant.dynamics._splitting import Word
+from pliant.dynamics._shared import Phase, as_number, as_position, start_velocity, unit_harmonic
+from pliant.dynamics._splitting import Split
 
 
-class Langevin(HasPathDensity, HasStationaryDensity, Invertible, HasDrift):
+class Langevin(Split, HasPathDensity, HasStationaryDensity, Invertible, HasDrift):
     r"""Langevin dynamics $dx = v\,dt,\ m\,dv = F(x)\,dt - \gamma m v\,dt + \sqrt{2 \gamma m kT}\,dW$ by a splitting.
 
     **Arguments**: `potential`: a callable `U(position)`; `x0`: where every replica starts, any shape; `dt`, `kT`,
@@ -67,18 +57,11 @@ class Langevin(HasPathDensity, HasStationaryDensity, Invertible, HasDrift):
             )
 
     @property
-    def word(self) -> Word:
-        """The splitting as a word."""
-        return Word(self.splitting)
-
-    @property
     def noise(self) -> Normal:
         return Normal((self.word.thermostats, *self.x0.shape))
 
     def init(self, key: PRNGKeyArray) -> Phase:
-        drawn = self.v0 is None
-        velocity = maxwell_boltzmann(key, self.x0, self.kT, self.mass) if drawn else jnp.asarray(self.v0, self.x0.dtype)
-        return self._phase(self.x0, jnp.broadcast_to(velocity, self.x0.shape), 0)
+        return self._phase(self.x0, start_velocity(key, self.v0, self.x0, self.kT, self.mass), 0)
 
     def step(self, state: Phase, noise: Float[Array, "thermostats *shape"], t: Step) -> Phase:
         position, velocity, force_here = state.position, state.velocity, state.force
@@ -94,16 +77,20 @@ class Langevin(HasPathDensity, HasStationaryDensity, Invertible, HasDrift):
         return Phase(position, velocity, force_here if self.word.carries_force else None)
 
     def unstep(self, next_state: Phase, noise: Float[Array, "thermostats *shape"], t: Step) -> Phase:
-        position, velocity = next_state.position, next_state.velocity
+        position, velocity, force_here = next_state.position, next_state.velocity, next_state.force
         drawn = iter(noise[::-1])
         for letter, done in reversed(list(self.word.walk())):
             if letter == "A":
-                position = position - self._drift_time * velocity
+                position, force_here = position - self._drift_time * velocity, None
             elif letter == "O":
                 velocity = (velocity - self._spread * next(drawn)) / self._damping
             else:
-                velocity = velocity - self._kick_time * self._force(position, t + done)
-        return self._phase(position, velocity, t)
+                force_here = self._force(position, t + done) if force_here is None else force_here
+                velocity = velocity - self._kick_time * force_here
+        return Phase(position, velocity, force_here if self.word.carries_force else None)
+
+    def reversal_growth(self) -> Array:
+        return self.friction * jnp.asarray(self.dt)
 
     def drift(self, state: Phase, t: Step) -> Phase:
         acceleration = self._force(state.position, t) / self._mass - self.friction * state.velocity
@@ -112,6 +99,11 @@ class Langevin(HasPathDensity, HasStationaryDensity, Invertible, HasDrift):
     def diffusion(self, state: Phase, t: Step) -> Phase:
         amplitude = jnp.sqrt(2 * self.friction * self.kT / self._mass)
         return Phase(jnp.zeros_like(state.position), jnp.broadcast_to(amplitude, state.velocity.shape))
+
+    def increments(self, noise: Float[Array, "thermostats *shape"]) -> Phase:
+        """Thermostats of a step share its time: their noises add up to the increment of the velocity."""
+        total = jnp.sqrt(self.dt * self.word.share("O")) * jnp.sum(noise, axis=0)
+        return Phase(jnp.zeros_like(total), total)
 
     def log_density(self, state: Phase) -> Float[Array, ""]:
         kinetic = 0.5 * jnp.sum(self._mass * state.velocity**2)
@@ -178,58 +170,15 @@ class Langevin(HasPathDensity, HasStationaryDensity, Invertible, HasDrift):
         return memory, -0.5 * jnp.sum(rebuilt**2) - jnp.sum(jnp.log(spread))
 
     @property
-    def path_singular(self) -> tuple[str, ...]:
-        return ("dt", "x0", "v0")
-
-    @property
     def path_covers(self) -> tuple[str, ...] | None:
         # The stored force is a function of the position.
         return None if self.word.has_density else ("position", "force")
 
-    def refusal(self, capability: type) -> str | None:
-        word = self.word
-        if capability is HasPathDensity and not (word.has_density or word.has_position_density):
-            return (
-                f"in the splitting {word.letters} a kick stands between drifts without a thermostat: a changed force "
-                "moves the paths that are possible at all, and path laws are mutually singular; use OBABO, ABOBA or "
-                "BAOAB, or a pathwise estimator."
-            )
-        if capability is HasStationaryDensity and hasattr(self.potential, "at"):
-            return "its potential is driven in time and has no stationary state; use BPTT or Girsanov."
-        return super().refusal(capability)
-
-    def step_limit(self, state: State) -> Float[Array, ""]:
-        return frequency_limit(self.potential, state.position, self.mass)
-
-    @property
-    def step_limit_name(self) -> str:
-        return "2 / highest frequency"
-
     def _phase(self, position: Array, velocity: Array, t: Step) -> Phase:
         return Phase(position, velocity, self._force(position, t) if self.word.carries_force else None)
 
-    def _force(self, position: Array, t: Any) -> Array:
-        return force(at_time(self.potential, self.time(t)), position)
-
     def _thermostat(self, velocity: Array, noise: Array) -> Array:
         return self._damping * velocity + self._spread * noise
-
-    @property
-    def _mass(self) -> Any:
-        return per_coordinate(self.mass, self.x0)
-
-    @property
-    def _drift_time(self) -> Any:
-        return self.word.share("A") * self.dt
-
-    @property
-    def _kick_time(self) -> Any:
-        return self.word.share("B") * self.dt / self._mass
-
-    @property
-    def _whole_kick(self) -> Any:
-        """The kick before the first drift of a path: half a step's for BAOAB, a whole one for BAOA."""
-        return self.word.runs[0].count("B") * self._kick_time
 
     @property
     def _damping(self) -> Any:

@@ -10,16 +10,24 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from pliant.core.laws import HasDrift, HasPathDensity, HasStationaryDensity, State, Step
 from pliant.core.noise import Normal
-from pliant.core.potential import force
+from pliant.core.potential import at_time, force
 from pliant.core.validate import positive
-from pliant.dynamics._shared import Position, as_number, as_position, at_time, per_coordinate, stiffest, unit_harmonic
+from pliant.dynamics._shared import (
+    InPotential,
+    Position,
+    as_number,
+    as_position,
+    per_coordinate,
+    stiffest,
+    unit_harmonic,
+)
 
 # The shadow potential needs the trace of the Hessian, one directional derivative a coordinate.
 _SHADOW_COORDINATES = 32
 _SCHEMES = ("euler_maruyama", "leimkuhler_matthews")
 
 
-class OverdampedLangevin(HasPathDensity, HasStationaryDensity, HasDrift):
+class OverdampedLangevin(InPotential, HasPathDensity, HasStationaryDensity, HasDrift):
     r"""Overdamped Langevin dynamics $dx = \mu F(x)\,dt + \sqrt{2 \mu kT}\,dW$ with mobility $\mu = 1/(\gamma m)$.
 
     **Arguments**: `potential`: a callable `U(position)`; `x0`: where every replica starts, any shape; `dt`, `kT`,
@@ -74,7 +82,7 @@ class OverdampedLangevin(HasPathDensity, HasStationaryDensity, HasDrift):
         return Position(drifted + 0.5 * self._spread * (state.noise + noise), noise)
 
     def drift(self, state: Position, t: Step) -> Array:
-        return self._mobility * force(at_time(self.potential, self.time(t)), state.position)
+        return self._mobility * self._force(state.position, t)
 
     def diffusion(self, state: Position, t: Step) -> Array:
         return jnp.broadcast_to(jnp.sqrt(2 * self.kT * self._mobility), self.x0.shape)
@@ -106,8 +114,6 @@ class OverdampedLangevin(HasPathDensity, HasStationaryDensity, HasDrift):
                 "the Leimkuhler-Matthews scheme uses every noise in two steps: positions alone are not Markov and their "
                 'path density is not tractable; use scheme="euler_maruyama", or BPTT.'
             )
-        if capability is HasStationaryDensity and hasattr(self.potential, "at"):
-            return "its potential is driven in time and has no stationary state; use BPTT or Girsanov."
         return super().refusal(capability)
 
     def step_limit(self, state: State) -> Float[Array, ""]:
@@ -149,4 +155,4 @@ class OverdampedLangevin(HasPathDensity, HasStationaryDensity, HasDrift):
         return jnp.sqrt(2 * self.kT * self._mobility * self.dt)
 
     def _drifted(self, position: Array, t: Step) -> Array:
-        return position + self.dt * self._mobility * force(at_time(self.potential, self.time(t)), position)
+        return position + self.dt * self._mobility * self._force(position, t)

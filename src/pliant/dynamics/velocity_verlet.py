@@ -7,22 +7,12 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from pliant.core.laws import HasDrift, HasStationaryDensity, Invertible, State, Step
-from pliant.core.potential import force
+from pliant.core.laws import HasDrift, HasStationaryDensity, Invertible, Step
 from pliant.core.validate import positive
-from pliant.dynamics._shared import (
-    Phase,
-    as_number,
-    as_position,
-    at_time,
-    frequency_limit,
-    maxwell_boltzmann,
-    per_coordinate,
-    unit_harmonic,
-)
+from pliant.dynamics._shared import KickDrift, Phase, as_number, as_position, start_velocity, unit_harmonic
 
 
-class VelocityVerlet(Invertible, HasDrift):
+class VelocityVerlet(KickDrift, Invertible, HasDrift):
     r"""Velocity Verlet $v_{1/2} = v + \frac h2 F(x)/m,\ x' = x + h v_{1/2},\ v' = v_{1/2} + \frac h2 F(x')/m$.
 
     **Arguments**: `potential`: a callable `U(position)`; `x0`: where every replica starts, any shape; `dt`, `mass`:
@@ -53,9 +43,8 @@ class VelocityVerlet(Invertible, HasDrift):
         return ()
 
     def init(self, key: PRNGKeyArray) -> Phase:
-        drawn = self.v0 is None
-        velocity = maxwell_boltzmann(key, self.x0, self.kT, self.mass) if drawn else jnp.asarray(self.v0, self.x0.dtype)
-        return Phase(self.x0, jnp.broadcast_to(velocity, self.x0.shape), self._force(self.x0, 0))
+        velocity = start_velocity(key, self.v0, self.x0, self.kT, self.mass)
+        return Phase(self.x0, velocity, self._force(self.x0, 0))
 
     def step(self, state: Phase, noise: PyTree, t: Step) -> Phase:
         half = state.velocity + 0.5 * self.dt * state.force / self._mass
@@ -64,10 +53,13 @@ class VelocityVerlet(Invertible, HasDrift):
         return Phase(position, half + 0.5 * self.dt * force_there / self._mass, force_there)
 
     def unstep(self, next_state: Phase, noise: PyTree, t: Step) -> Phase:
-        half = next_state.velocity - 0.5 * self.dt * self._force(next_state.position, t + 1) / self._mass
+        half = next_state.velocity - 0.5 * self.dt * next_state.force / self._mass
         position = next_state.position - self.dt * half
         force_here = self._force(position, t)
         return Phase(position, half - 0.5 * self.dt * force_here / self._mass, force_here)
+
+    def reversal_growth(self) -> float:
+        return 0.0
 
     def drift(self, state: Phase, t: Step) -> Phase:
         return Phase(state.velocity, self._force(state.position, t) / self._mass)
@@ -83,17 +75,3 @@ class VelocityVerlet(Invertible, HasDrift):
                 "dynamics for the canonical state."
             )
         return super().refusal(capability)
-
-    def step_limit(self, state: State) -> Float[Array, ""]:
-        return frequency_limit(self.potential, state.position, self.mass)
-
-    @property
-    def step_limit_name(self) -> str:
-        return "2 / highest frequency"
-
-    def _force(self, position: Array, t: Any) -> Array:
-        return force(at_time(self.potential, self.time(t)), position)
-
-    @property
-    def _mass(self) -> Any:
-        return per_coordinate(self.mass, self.x0)

@@ -149,10 +149,11 @@ def _switching(distance: Array, start: float, end: float) -> tuple[Array, Array]
 
 
 def _cluster_force(radial: Float[Array, "n n"], position: Float[Array, "n 3"]) -> Float[Array, "n 3"]:
-    # The sum over j of radial_ij (x_i - x_j) as a matrix product, twice as fast; about the centre, so that a cluster
-    # far from the origin loses no digits.
+    # The sum over j of radial_ij (x_i - x_j) as one matrix product, a row of ones for the sum of radial_ij; about the
+    # centre, so that a cluster far from the origin loses no digits.
     centred = (position - jnp.mean(position, axis=0)).T
-    return (centred * jnp.sum(radial, axis=1) - centred @ radial).T
+    sums = jnp.concatenate([centred, jnp.ones_like(centred[:1])]) @ radial
+    return (centred * sums[3] - sums[:3]).T
 
 
 def _check_ranges(fluid: LennardJones) -> None:

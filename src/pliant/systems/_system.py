@@ -9,8 +9,9 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Array, Float, PyTree
 
-from pliant.core.laws import Evolve
+from pliant.core.laws import Evolve, HasStationaryDensity
 from pliant.core.observable import Additive, Observable, as_function
+from pliant.observables import TimeAverage
 from pliant.systems._truth import Truth
 
 
@@ -42,10 +43,33 @@ class System(eqx.Module):
         """What is known about this law, observable and horizon; None where nothing is."""
 
 
+class OneCoordinate(System):
+    """A system of one coordinate: its observable is x^2, its parameters are those of its potential."""
+
+    def observable(self, burn_in: int = 0) -> Observable:
+        return TimeAverage(squared_distance, burn_in=burn_in)
+
+    def wrt(self, law: PyTree) -> PyTree:
+        return law.potential
+
+    def truth(self, law: Any, observable: Observable, horizon: int) -> Truth | None:
+        weight = weights(observable, squared_distance, horizon)
+        return None if weight is None else self.average_square(law, weight)
+
+    @abc.abstractmethod
+    def average_square(self, law: Any, weight: Float[np.ndarray, " horizon"]) -> Truth | None:
+        """What is known about the average of x^2 with these weights on the times 1 to horizon; None where nothing is."""
+
+
 def build(dynamics: Callable, potential: Callable, **settings: Any) -> Any:
     """`dynamics(potential, ...)` with those of the settings that it takes: not every dynamics has a friction."""
     taken = {field.name for field in dataclasses.fields(dynamics)}  # pyright: ignore[reportArgumentType]
     return dynamics(potential, **{name: value for name, value in settings.items() if name in taken})
+
+
+def canonical(law: Evolve) -> bool:
+    """Whether the law samples the Boltzmann density of its potential, up to its own error in dt."""
+    return law.refusal(HasStationaryDensity) is None
 
 
 def weights(observable: Observable, function: Callable, horizon: int) -> Float[np.ndarray, " horizon"] | None:

@@ -10,6 +10,12 @@ from jaxtyping import Array, Float, PyTree
 
 Kind = Literal["discretised", "exact stationary"]
 
+# The source of truths that are integrals over the stationary density.
+QUADRATURE = (
+    "quadrature of the Boltzmann density of the continuous dynamics: samples differ by the scheme's error in dt and by "
+    "what the burn-in leaves of the start"
+)
+
 
 class Truth(eqx.Module):
     """The value and the gradient that estimates are judged against.

@@ -4,22 +4,18 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PyTree
+from jaxtyping import Float
 
-from pliant.core.observable import Observable
-from pliant.dynamics import Langevin, OverdampedLangevin, VelocityVerlet
-from pliant.observables import TimeAverage
+from pliant.dynamics import OverdampedLangevin, VelocityVerlet
 from pliant.potentials import DoubleWell
 from pliant.systems._shells import Shells
-from pliant.systems._system import System, build, numbers, squared_distance, weights
+from pliant.systems._system import OneCoordinate, build, canonical, numbers
 from pliant.systems._transfer import Transfer
-from pliant.systems._truth import Truth, exact
-
-# At kT = 1 and a = 1 the density has fallen below 1e-200 here; deeper wells are narrower.
-_EDGE = 4.0
+from pliant.systems._truth import QUADRATURE, Truth, exact
+from pliant.systems._well import EDGE, stationary_square
 
 
-class DoubleWellSystem(System):
+class DoubleWellSystem(OneCoordinate):
     r"""One coordinate in U = a (x^2 - 1)^2 + b x, solved by quadrature.
 
     Stationary. With the density $\rho \propto e^{-U / kT}$ and $O = x^2$, differentiating the ratio of integrals gives
@@ -63,21 +59,12 @@ class DoubleWellSystem(System):
         potential = DoubleWell(a=jnp.array(self.a), b=jnp.array(self.b))
         return build(dynamics, potential, x0=jnp.full(1, self.x0), dt=dt, kT=self.kT)
 
-    def observable(self, burn_in: int = 0) -> Observable:
-        return TimeAverage(squared_distance, burn_in=burn_in)
-
-    def wrt(self, law: PyTree) -> PyTree:
-        return law.potential
-
-    def truth(self, law: Any, observable: Observable, horizon: int) -> Truth | None:
-        weight = weights(observable, squared_distance, horizon)
-        if weight is None:
-            return None
+    def average_square(self, law: Any, weight: Float[np.ndarray, " horizon"]) -> Truth | None:
         if isinstance(law, OverdampedLangevin) and law.scheme == "euler_maruyama":
             return _discretised(law, weight)
         if isinstance(law, VelocityVerlet):
             return _over_shells(law, weight)
-        return _stationary(law) if isinstance(law, Langevin | OverdampedLangevin) else None
+        return _stationary(law) if canonical(law) else None
 
 
 def _discretised(law: OverdampedLangevin, weight: Float[np.ndarray, " horizon"]) -> Truth:
@@ -96,7 +83,7 @@ def _transfer(law: OverdampedLangevin) -> Transfer:
         slopes=lambda x: np.stack([-4 * x * (x**2 - 1), -np.ones_like(x)]),
         step=held["dt"] / (held["mass"] * held["friction"]),
         kT=held["kT"],
-        edge=_EDGE,
+        edge=EDGE,
     )
 
 
@@ -117,18 +104,8 @@ def _over_shells(law: VelocityVerlet, weight: Float[np.ndarray, " horizon"]) -> 
 
 
 def _stationary(law: Any) -> Truth:
-    kT, a, b = float(law.kT), float(law.potential.a), float(law.potential.b)
-    x = np.linspace(-_EDGE, _EDGE, 4001)
-    energy = a * (x**2 - 1) ** 2 + b * x
-    density = np.exp(-(energy - energy.min()) / kT)
-    density /= density.sum()
-    square = x**2 - density @ x**2
-    gradient = -np.stack([(x**2 - 1) ** 2, x]) @ (density * square) / kT
-    source = (
-        "quadrature of the Boltzmann density of the continuous dynamics: samples differ by the scheme's error in dt "
-        "and by what the burn-in leaves of the start"
-    )
-    return exact(density @ x**2, _well(gradient), source, "exact stationary")
+    value, gradient = stationary_square(float(law.potential.a), float(law.potential.b), float(law.kT))
+    return exact(value, _well(gradient), QUADRATURE, "exact stationary")
 
 
 def _well(components: Float[np.ndarray, " 2"]) -> DoubleWell:

@@ -3,18 +3,17 @@
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import PyTree
+import numpy as np
+from jaxtyping import Float
 
-from pliant.core.observable import Observable
 from pliant.dynamics import BAOAB, Langevin, OverdampedLangevin, VelocityVerlet
-from pliant.observables import TimeAverage
 from pliant.potentials import Harmonic
 from pliant.systems import _affine
-from pliant.systems._system import System, build, squared_distance, weights
+from pliant.systems._system import OneCoordinate, build
 from pliant.systems._truth import Truth, exact
 
 
-class HarmonicOscillator(System):
+class HarmonicOscillator(OneCoordinate):
     r"""One particle in U = k x^2 / 2, exactly solvable under every scheme at every time step.
 
     The force is linear, so that every letter of a splitting word is an affine map of $z = (x, v)$ over a time h:
@@ -56,19 +55,12 @@ class HarmonicOscillator(System):
         settings = dict(kT=self.kT, mass=self.mass, friction=self.friction, v0=velocity)
         return build(dynamics, Harmonic(k=jnp.array(self.k)), x0=jnp.full(1, self.x0), dt=dt, **settings)
 
-    def observable(self, burn_in: int = 0) -> Observable:
-        return TimeAverage(squared_distance, burn_in=burn_in)
-
-    def wrt(self, law: PyTree) -> PyTree:
-        return law.potential
-
-    def truth(self, law: Any, observable: Observable, horizon: int) -> Truth | None:
-        weight = weights(observable, squared_distance, horizon)
-        if weight is None or not isinstance(law, Langevin | VelocityVerlet | OverdampedLangevin):
+    def average_square(self, law: Any, weight: Float[np.ndarray, " horizon"]) -> Truth | None:
+        if not isinstance(law, Langevin | VelocityVerlet | OverdampedLangevin):
             return None
 
         def average(k: Any) -> Any:
-            means, covariances = _affine.of_law(law, k=k).moments(horizon)
+            means, covariances = _affine.of_law(law, k=k).moments(len(weight))
             return weight @ (means[:, 0] ** 2 + covariances[:, 0, 0])
 
         k = float(law.potential.k)

@@ -7,11 +7,11 @@ import numpy as np
 from jaxtyping import Array, Float, PyTree
 
 from pliant.core.observable import Observable
-from pliant.dynamics import Langevin, OverdampedLangevin
+from pliant.dynamics import OverdampedLangevin
 from pliant.observables import TimeAverage
 from pliant.potentials import MullerBrown
-from pliant.systems._system import System, build, only, weights
-from pliant.systems._truth import Truth, exact
+from pliant.systems._system import System, build, canonical, only, weights
+from pliant.systems._truth import QUADRATURE, Truth, exact
 
 _SADDLE = (-0.8220015587, 0.6243128028)
 # Beyond, the surface lies more than 40 kT above its floor.
@@ -65,15 +65,11 @@ class MullerBrownSystem(System):
         return only(law.potential, "A")
 
     def truth(self, law: Any, observable: Observable, horizon: int) -> Truth | None:
-        if weights(observable, _along_x, horizon) is None or not isinstance(law, Langevin | OverdampedLangevin):
+        if weights(observable, _along_x, horizon) is None or not canonical(law):
             return None
         value, gradient = _quadrature(law.potential, float(law.kT))
-        source = (
-            "quadrature of the Boltzmann density of the continuous dynamics: samples differ by the scheme's error in "
-            "dt and by what the burn-in leaves of the start"
-        )
         found = dict.fromkeys((field for field in vars(law.potential)), None) | {"A": jnp.asarray(gradient)}
-        return exact(value, MullerBrown(**found), source, "exact stationary")
+        return exact(value, MullerBrown(**found), QUADRATURE, "exact stationary")
 
 
 def _quadrature(surface: MullerBrown, kT: float, points: int = 801) -> tuple[float, Float[np.ndarray, " 4"]]:

@@ -4,18 +4,16 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, PyTree
+from jaxtyping import Float
 
-from pliant.core.observable import Observable
 from pliant.dynamics import OverdampedLangevin
-from pliant.observables import TimeAverage
 from pliant.potentials import Harmonic
 from pliant.systems import _affine
-from pliant.systems._system import System, build, numbers, squared_distance, weights
+from pliant.systems._system import OneCoordinate, build, numbers
 from pliant.systems._truth import Truth, exact
 
 
-class OrnsteinUhlenbeck(System):
+class OrnsteinUhlenbeck(OneCoordinate):
     r"""Overdamped motion in U = k x^2 / 2 by Euler-Maruyama, with its closed forms in discrete time.
 
     A step is $x' = a x + s R$ with $a = 1 - k h$ (h is the time step over friction and mass) and $s^2 = 2 kT h$. From
@@ -57,19 +55,10 @@ class OrnsteinUhlenbeck(System):
             )
         return build(dynamics, Harmonic(k=jnp.array(self.k)), x0=jnp.full(1, self.x0), dt=dt, kT=self.kT)
 
-    def observable(self, burn_in: int = 0) -> Observable:
-        return TimeAverage(squared_distance, burn_in=burn_in)
-
-    def wrt(self, law: PyTree) -> PyTree:
-        return law.potential
-
-    def truth(self, law: Any, observable: Observable, horizon: int) -> Truth | None:
-        weight = weights(observable, squared_distance, horizon)
-        if weight is None:
-            return None
+    def average_square(self, law: Any, weight: Float[np.ndarray, " horizon"]) -> Truth:
         settings = numbers(law, "dt", "kT", "mass", "friction") | {"x0": float(law.x0[0])}
         square, slope = (self._closed_form if law.scheme == "euler_maruyama" else self._iterated)(
-            horizon, k=float(law.potential.k), **settings
+            len(weight), k=float(law.potential.k), **settings
         )
         source = f"closed form of the {law.scheme} recursion at this dt, horizon and start"
         return exact(weight @ square, Harmonic(k=weight @ slope), source, "discretised")
