@@ -7,22 +7,25 @@ place (`Bent`), such as a path density that is not detached.
 import dataclasses
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import lineax
 import numpy as np
 import pytest
 from oracle_checks import check, flat, name, run
 
+import pliant
 from pliant.core import engine, prepare
 from pliant.core.contributions import Covariance
 from pliant.core.estimator import Problem
 from pliant.core.laws import HasPathDensity, HasStationaryDensity
 from pliant.core.trees import stop_gradient
 from pliant.dynamics import BAOAB, OverdampedLangevin
-from pliant.estimators import BPTT, FiniteDifference, ForwardSensitivity, Girsanov, Reweighting
-from pliant.observables import TimeAverage
+from pliant.estimators import BPTT, FiniteDifference, ForwardSensitivity, Girsanov, Implicit, Reweighting
+from pliant.observables import Final, TimeAverage
 from pliant.systems import OrnsteinUhlenbeck
 from pliant.systems._system import squared_distance
 
@@ -46,6 +49,26 @@ def stationary(estimator: Any) -> None:
     check(estimate, 0.7, value=0.8 * 0.7, resolution=0.04)
 
 
+class Dumbbell(pliant.Balance):
+    """Two beads on a spring k, pulled apart by f to a distance of f/k; where they are together is a zero mode."""
+
+    k: jax.Array
+    f: jax.Array
+
+    def guess(self):
+        return jnp.zeros(2)
+
+    def energy(self, u):
+        return 0.5 * self.k * (u[1] - u[0]) ** 2 - self.f * (u[1] - u[0])
+
+
+def balanced(estimator: Any) -> None:
+    """The oracle of balances: the work f (u_1 - u_0) = f^2 / k, half of whose derivative by f is explicit."""
+    k, f = jnp.array(0.8), jnp.array(1.5)
+    estimate = pliant.gradient(Dumbbell(k, f), Final(lambda u, law: law.f * (u[1] - u[0])), estimator)
+    check(estimate, Dumbbell(-((f / k) ** 2), 2 * f / k), value=f**2 / k)
+
+
 @pytest.mark.parametrize("estimator", [FiniteDifference(), ForwardSensitivity(), BPTT(), Girsanov()], ids=name)
 def test_originals_pass_the_transient(estimator):
     transient(estimator)
@@ -53,6 +76,10 @@ def test_originals_pass_the_transient(estimator):
 
 def test_original_passes_the_stationary_state():
     stationary(Reweighting())
+
+
+def test_original_passes_the_balance():
+    balanced(Implicit())
 
 
 # Laws bent in one place.
@@ -143,6 +170,53 @@ class Late(Bent):
         return jax.tree.map(lambda a, b: jnp.where(t == 0, b, a), live, held)
 
 
+class BentBalance(pliant.Balance):
+    """A balance that does everything as the inner one does."""
+
+    inner: Any
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    @property
+    def minimises(self):
+        return self.inner.minimises
+
+    def guess(self):
+        return self.inner.guess()
+
+    def energy(self, u):
+        return self.inner.energy(u)
+
+
+class Backwards(BentBalance):
+    """The implicit derivative without its minus sign."""
+
+    def energy(self, u):
+        return 2 * stop_gradient(self.inner).energy(u) - self.inner.energy(u)
+
+
+class Unmoved(BentBalance):
+    """The solution does not follow the parameters: the explicit derivative alone."""
+
+    def energy(self, u):
+        return stop_gradient(self.inner).energy(u)
+
+
+class Unseen(BentBalance):
+    """The observable looks at a law that is held: the implicit derivative alone."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(stop_gradient(self.inner), name)
+
+
+class Lifted(BentBalance):
+    """Zero modes get a weak spring in place of being left out: every other mode is a little too stiff."""
+
+    def energy(self, u):
+        return self.inner.energy(u) + 0.5e-6 * jnp.sum(u**2)
+
+
 class BentProblem(Problem):
     """The problem under a bent law."""
 
@@ -155,9 +229,15 @@ class BentProblem(Problem):
 def under(base: type, bend: type) -> type:
     """The estimator `base` that sees the law through `bend`."""
 
+    def bent(problem: Problem) -> Problem:
+        return BentProblem(problem.parameters, problem.rest, problem.observable, bend)
+
     class Mutant(base):
         def replicate(self, problem, rollout):
-            return super().replicate(BentProblem(problem.parameters, problem.rest, problem.observable, bend), rollout)
+            return super().replicate(bent(problem), rollout)
+
+        def solve(self, problem):
+            return super().solve(bent(problem))
 
     Mutant.__name__ = f"{base.__name__}-{bend.__name__}"
     return Mutant
@@ -167,6 +247,10 @@ def under(base: type, bend: type) -> type:
 def test_bending_nothing_passes(base):
     """The instrument itself does no harm."""
     transient(under(base, Bent)())
+
+
+def test_bending_nothing_passes_the_balance():
+    balanced(under(Implicit, BentBalance)())
 
 
 BENT = [
@@ -186,6 +270,12 @@ def test_bent_path_estimators_fail(mutant):
 def test_bent_reweighting_fails(bend):
     with pytest.raises(AssertionError):
         stationary(under(Reweighting, bend)())
+
+
+@pytest.mark.parametrize("bend", [Backwards, Unmoved, Unseen, Lifted], ids=name)
+def test_bent_implicit_derivatives_fail(bend):
+    with pytest.raises(AssertionError):
+        balanced(under(Implicit, bend)())
 
 
 # Estimators that spoil what they hand over.
@@ -252,6 +342,24 @@ def test_spoiled_path_estimators_fail(mutant):
 def test_reweighting_without_explicit_derivative_fails():
     with pytest.raises(AssertionError):
         stationary(ReweightingWithoutExplicit())
+
+
+class Anew(BentBalance):
+    """A law of its own type: nothing compiled for another one serves it."""
+
+
+class Unprojected(under(Implicit, Anew)):
+    """Zero modes are left in: Gaussian elimination in place of least squares with minimal norm."""
+
+    def solve(self, problem):
+        with mock.patch.object(lineax, "SVD", lineax.LU):
+            return super().solve(problem)
+
+
+def test_zero_modes_left_in_fail():
+    """The division by a zero pivot is not even finite."""
+    with pytest.raises(eqx.EquinoxRuntimeError, match="not well-posed"):
+        balanced(Unprojected())
 
 
 # Centring: without it the mean is right and the variance is not; with the replica itself in the mean it is biased.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import pliant
+from pliant.core.rollout import Rollout
 from pliant.dynamics import BAOAB, OverdampedLangevin, VelocityVerlet
 from pliant.estimators import BPTT, FiniteDifference, ForwardSensitivity, Girsanov
 from pliant.observables import Final, FirstPassageTime, PathFunctional, TimeAverage, Work
@@ -58,7 +59,7 @@ def test_the_jarzynski_equality() -> None:
 
     def work(x0: jax.Array, replica: jax.Array) -> jax.Array:
         moved = OverdampedLangevin(law.potential, x0=x0, dt=0.02)
-        return pliant.core.rollout.Rollout(KEY, replica, 100)(moved, Work())
+        return Rollout(KEY, replica, 100)(moved, Work())
 
     values = jax.jit(jax.vmap(work))(start, jnp.arange(4000, dtype=jnp.uint32))
     weights = np.exp(-np.asarray(values))

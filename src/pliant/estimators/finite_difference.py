@@ -5,13 +5,13 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float
 
 from pliant.core.contributions import Contribution, Direct
 from pliant.core.estimator import Estimator, Problem
 from pliant.core.rollout import Rollout
 from pliant.core.validate import positive
+from pliant.estimators import _differences
 
 
 class FiniteDifference(Estimator):
@@ -42,23 +42,13 @@ class FiniteDifference(Estimator):
         return 512.0 * state + 64.0 * carry
 
     def replicate(self, problem: Problem, rollout: Rollout) -> Contribution:
-        flat, unravel = ravel_pytree(problem.parameters)
-        widths = self.step * jnp.where(flat == 0, 1.0, jnp.abs(flat))
+        widths, rows = _differences.shifts(problem.parameters, self.step)
 
         def side(sign: float, stream: int) -> tuple[Float[Array, "p *obs"], Any]:
-            shifted = flat + sign * widths[:, None] * jnp.eye(flat.size, dtype=flat.dtype)
-            return jax.vmap(lambda p: problem.observe(rollout, unravel(p), stream=stream)[1])(shifted)
+            at = lambda row: _differences.shifted(problem.parameters, sign * row)
+            return jax.vmap(lambda row: problem.observe(rollout, at(row), stream=stream)[1])(rows)
 
         (above, unfinished), (below, _) = side(1.0, 0), side(-1.0, 0 if self.common_random_numbers else 1)
-        slopes = jnp.moveaxis((above - below) / (2 * widths.reshape((-1,) + (1,) * (above.ndim - 1))), 0, -1)
-        gradient = _per_component(slopes, unravel)
+        gradient = _differences.slopes(above, below, widths, problem.parameters)
         observed = jnp.mean(above + below, axis=0) / 2
         return Direct(observed, gradient, None if unfinished is None else jnp.mean(unfinished))
-
-
-def _per_component(slopes: Float[Array, "*obs p"], unravel: Any) -> Any:
-    """The tree of parameters for every component of the observable, its axes in front."""
-    rebuild = unravel
-    for _ in range(slopes.ndim - 1):
-        rebuild = jax.vmap(rebuild)
-    return rebuild(slopes)

@@ -15,6 +15,7 @@ from pliant.core.estimator import Estimator, Problem
 from pliant.core.laws import Evolve, HasStationaryDensity, State
 from pliant.core.observable import Additive, as_function
 from pliant.core.rollout import Rollout
+from pliant.core.weighted import weighs_samples
 from pliant.estimators import _explicit
 from pliant.estimators._perturbation import Reweighted, perturbed
 
@@ -59,6 +60,11 @@ class Reweighting(Estimator):
             raise NotApplicable(
                 f"`Reweighting` differentiates stationary averages, but {type(problem.observable).__name__} is a "
                 "functional of whole paths; use Girsanov, which weighs paths, or a pathwise estimator."
+            )
+        if problem.observable.spread == 1 and weighs_samples(problem.law()):
+            raise NotApplicable(
+                f"`Reweighting` needs a time average on {type(problem.law()).__name__}: its states have weights, which a "
+                "single instant cannot balance; use TimeAverage over many steps."
             )
 
     def for_one_chain(self, problem: Problem) -> "Reweighting":

@@ -35,6 +35,10 @@ class Final(Additive):
     def for_one_state(self) -> "Final":
         return Final(self.function, 1)
 
+    @property
+    def last_only(self) -> bool:
+        return True
+
     def term(self, law: Evolve, state: State) -> Float[Array, "*shape"]:
         return self.function(law, state)
 

@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from pliant.core.laws import Evolve, State, Step
 from pliant.core.observable import Additive, Function, as_function
+from pliant.core.weighted import WeightedMean
 
 
 def _square(state: State) -> Float[Array, ""]:
@@ -20,6 +21,9 @@ class TimeAverage(Additive):
 
     **Arguments**: `function(state)` or `function(state, law)` gives a scalar or an array of fixed shape; a dependence on
     the law's parameters is differentiated too. `burn_in`: steps to leave out, less than the horizon.
+
+    Where the law's states do not all weigh the same (`log_sample_weight`, as those of `ESH`), it is the weighted average
+    $\sum w(x_t) f(x_t) / \sum w(x_t)$ of a trajectory, with a bias of one over its length; derivatives flow through both.
 
     Raises ValueError for a negative burn-in or one that is not below the horizon.
 
@@ -60,3 +64,18 @@ class TimeAverage(Additive):
     def weight(self, t: Step) -> Float[Array, ""]:
         horizon = self.burn_in + 1 if self.horizon is None else self.horizon
         return jnp.where(t > self.burn_in, 1.0, 0.0) / (horizon - self.burn_in)
+
+    def start(self, law: Evolve, state: State) -> PyTree:
+        log_weight = law.log_sample_weight(state)
+        if log_weight is None:
+            return super().start(law, state)
+        return WeightedMean.empty(self.term(law, state), log_weight)
+
+    def update(self, carry: PyTree, law: Evolve, state: State, t: Step) -> PyTree:
+        log_weight = law.log_sample_weight(state)
+        if log_weight is None:
+            return super().update(carry, law, state, t)
+        return carry.add(self.term(law, state), log_weight, self.weight(t))
+
+    def result(self, carry: PyTree) -> Float[Array, "*shape"]:
+        return carry.mean if isinstance(carry, WeightedMean) else carry

@@ -27,6 +27,11 @@ class Work(Observable):
                 "Observable `Work` must be used with a law whose `potential` is driven in time by a method `at(time)`, but "
                 f"the potential of this {type(law).__name__} has none: its work is zero. Use for example DrivenTrap."
             )
+        if not callable(getattr(law, "potential", None)):
+            raise ValueError(
+                "Observable `Work` must be used with a potential that has an energy, but the force field of this "
+                f"{type(law).__name__} has no energy: a drive works along the path. Write it as an Observable of your own."
+            )
         return jnp.zeros((), state.position.dtype), state.position
 
     def update(self, carry: Any, law: Any, state: State, t: Step) -> Any:
