@@ -3,7 +3,7 @@
 from jaxtyping import PyTree
 
 from pliant.core import statistics
-from pliant.core.estimate import GradientEstimate, as_columns
+from pliant.core.estimate import GradientEstimate, as_columns, per_replica
 from pliant.core.verdict import tail_of
 
 
@@ -20,13 +20,7 @@ def tail_index(gradients: PyTree | GradientEstimate) -> float:
 
     Source: Zhang and Stephens, Technometrics 51, 316 (2009); Vehtari, Simpson, Gelman, Yao and Gabry, JMLR 25, 1 (2024).
     """
-    if isinstance(gradients, GradientEstimate):
-        if gradients.replicates is None:
-            raise ValueError(
-                "Argument `gradients` must carry its replicates: call `gradient(..., keep_replicates=True)`."
-            )
-        gradients = gradients.replicates
-    columns = as_columns(gradients)
+    columns = as_columns(per_replica(gradients))
     if columns.shape[1] == 1:
         return statistics.tail_index(columns)
     return tail_of(columns, [""] * columns.shape[1])[0]

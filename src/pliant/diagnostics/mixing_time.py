@@ -1,0 +1,119 @@
+"""How long a chain takes to forget where it started."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jaxtyping import Array, ArrayLike, Float
+
+from pliant.core import scout
+from pliant.core.laws import Evolve, HasPathDensity, require
+from pliant.diagnostics._mixing import Mixing, stationary_law, steps_to_mix
+
+
+def mixing_time(
+    law: Evolve | None = None,
+    *,
+    grid: ArrayLike | None = None,
+    transition: ArrayLike | None = None,
+    tolerance: float = 0.25,
+) -> Mixing:
+    r"""The mixing time $\min \{t : \max_x \| P^t(x, \cdot) - \pi \|_{TV} \le \varepsilon \}$, over the worst start.
+
+    **Arguments**: `tolerance` $\varepsilon$, and one of two forms:
+
+    - `law` of one coordinate with a path density, and `grid`, shape (n,): positions, evenly spaced, that reach as far as
+      the stationary density does; by default 400 points over twice the range that 16 short walks visit. The step's density
+      on the grid is the transition matrix: half the spread of a step is spacing enough. Starts beyond the grid are not
+      among the worst.
+    - `transition`: a stochastic matrix, shape (n, n), its rows the laws of the next state.
+
+    A chain that starts from one state forgets it in this many steps: burn-in should be several times as long. The
+    spectral bracket is $(t_{rel} - 1) \ln \frac{1}{2 \varepsilon} \le t \le t_{rel} \ln \frac{1}{\varepsilon \pi_{min}}$.
+
+    Raises ValueError for a matrix that is not stochastic, a law of more coordinates, or a chain that does not mix (more
+    than one stationary law, or a periodic one). Cost: $O(n^3 \log t)$.
+
+    Source: Levin, Peres and Wilmer, Markov Chains and Mixing Times (2009), section 4.5, theorems 12.3 and 12.4.
+    """
+    if (law is None) == (transition is None):
+        raise ValueError("Give either `law` with `grid`, or `transition`, not both and not neither.")
+    if not 0 < tolerance < 0.5:
+        raise ValueError(f"Argument `tolerance` must lie between 0 and 1/2, but it was {tolerance}.")
+    matrix = _on_grid(law, grid) if law is not None else _stochastic(np.asarray(transition, float))
+    values = np.sort(np.abs(np.linalg.eigvals(matrix)))
+    if len(values) > 1 and values[-2] > 1 - 1e-12:
+        raise ValueError(
+            "The chain does not mix: it has a second eigenvalue of modulus 1 (it is reducible or periodic)."
+        )
+    relaxation = 1 / (1 - values[-2]) if len(values) > 1 else 1.0
+    stationary = stationary_law(matrix)
+    smallest = np.min(stationary[stationary > 0])
+    return Mixing(
+        steps=steps_to_mix(matrix, stationary, tolerance),
+        relaxation=float(relaxation),
+        lower=float((relaxation - 1) * np.log(1 / (2 * tolerance))),
+        upper=float(relaxation * np.log(1 / (tolerance * smallest))),
+    )
+
+
+def _stochastic(matrix: np.ndarray) -> Float[np.ndarray, "n n"]:
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+    if not square or np.any(matrix < 0) or not np.allclose(matrix.sum(axis=1), 1, rtol=0, atol=1e-9):
+        raise ValueError(
+            "Argument `transition` must be a square matrix of probabilities whose rows sum to one, but it was one of shape "
+            f"{matrix.shape}. Divide each row by its sum."
+        )
+    return matrix
+
+
+def _on_grid(law: Evolve, grid: ArrayLike | None) -> Float[np.ndarray, "n n"]:
+    """The step's density between the points of a grid, rows scaled to sum to one."""
+    require(law, HasPathDensity, "mixing_time")
+    state = law.init(jax.random.key(0))
+    size = ravel_pytree(state)[0].size
+    if size != 1:
+        raise ValueError(
+            f"Argument `law` must have a state of one number, but its state had {size}. For more, "
+            "pass a `transition` matrix, or watch `integrated_autocorrelation_time` of what you observe."
+        )
+    points = _visited(law) if grid is None else np.asarray(grid, float)
+    logs = np.asarray(_log_density(law, state, jnp.asarray(points)), float)
+    if np.median(np.diff(points)) > 0.75 * _spread(logs, points):
+        raise ValueError(
+            f"Argument `grid` must resolve a step of the law, whose spread is {_spread(logs, points):.3g}, but its spacing "
+            f"was {np.median(np.diff(points)):.3g}. Pass more points."
+        )
+    weights = np.exp(logs - np.max(logs, axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _visited(law: Evolve, points: int = 400, steps: int = 2000) -> Float[np.ndarray, " n"]:
+    """Evenly spaced positions over twice the range of a few walks."""
+    seen = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(scout.walk(law, jax.random.key(0), steps))])
+    middle, reach = (np.max(seen) + np.min(seen)) / 2, np.ptp(seen)
+    return np.linspace(middle - reach, middle + reach, points)
+
+
+def _spread(logs: Float[np.ndarray, "n n"], points: Float[np.ndarray, " n"]) -> float:
+    """The standard deviation of a step in the middle of the grid, from the curvature of its log density."""
+    row = logs[len(points) // 2]
+    top = int(np.clip(np.argmax(row), 1, len(row) - 2))
+    curvature = -(row[top + 1] - 2 * row[top] + row[top - 1]) / (points[top + 1] - points[top]) ** 2
+    return float(1 / np.sqrt(max(curvature, 1e-300)))
+
+
+@eqx.filter_jit
+def _log_density(law: Any, state: Array, grid: Float[Array, " n"]) -> Float[Array, "n n"]:
+    _, unravel = ravel_pytree(state)
+    noise = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), law.noise, is_leaf=lambda leaf: hasattr(leaf, "shape"))
+
+    def log_density(start: Array, end: Array) -> Array:
+        before, after = unravel(start[None]), unravel(end[None])
+        memory, _ = law.path_start(before)
+        return law.path_step(memory, before, noise, after, 0)[1]
+
+    return jax.vmap(lambda start: jax.vmap(lambda end: log_density(start, end))(grid))(grid)
