@@ -5,9 +5,8 @@ from pathlib import Path
 
 import atlas_fakes
 
-from pliant.atlas import driver
 from pliant.atlas.config import load
 
 if __name__ == "__main__":
     atlas = load(Path(sys.argv[1]), atlas_fakes.CATALOGUE)
-    driver.run(atlas, Path(sys.argv[2]), workers=2, execute=atlas_fakes.execute, progress=False)
+    atlas_fakes.run(atlas, Path(sys.argv[2]), workers=2)

@@ -5,8 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from pliant.atlas import driver
 from pliant.atlas.catalogue import Catalogue
 from pliant.atlas.cells import Cell
+from pliant.atlas.config import Atlas, parse
 
 LOG = "PLIANT_TEST_EXECUTIONS"
 DEFAULTS = {"dt": 0.01, "horizon": 1000, "burn_in": 100, "replicas": 64}
@@ -18,6 +20,17 @@ CATALOGUE = Catalogue(
     estimators={"Pathwise": ("checkpoint",), "Score": ("window", "centred"), "Slow": (), "Fatal": (), "Broken": ()},
     titles={"well": "A well & a <barrier>"},
 )
+
+
+def atlas_of(config: str) -> Atlas:
+    """The atlas of a configuration over the catalogue of fakes."""
+    return parse(config, CATALOGUE)
+
+
+def run(atlas: Atlas, folder: Path, **options: Any) -> Path:
+    """Measure the fakes of an atlas; the folder with the results."""
+    driver.run(atlas, folder, execute=execute, progress=False, **options)
+    return folder
 
 
 def execute(cell: Cell) -> dict[str, Any]:

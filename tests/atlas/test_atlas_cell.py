@@ -142,3 +142,16 @@ def test_bytes_are_those_of_the_largest_program():
     _, again = measured(lambda: small(argument), group="bytes")
     assert (again.bytes, again.bytes_source) == (cost.bytes, "xla")
     assert cost.compile_seconds > 0 and again.compile_seconds == 0
+
+
+def test_figures_of_merit_of_the_replicas():
+    found = measuring.execute(CELL)["figures"]
+    assert set(found) == {"tail_index", "norm_stability", "effective_dimension"}
+    # One parameter: the gradient scatters in one direction, to the error of an estimate from 256 replicas.
+    assert found["effective_dimension"] == pytest.approx(1.0, rel=0.3)
+    assert found["tail_index"] < 0.5 and found["norm_stability"] > 0
+
+
+def test_a_single_value_has_no_figures_of_merit():
+    estimate = SimpleNamespace(replicates=None)
+    assert set(measuring.figures(estimate).values()) == {None}

@@ -11,11 +11,10 @@ from pathlib import Path
 import atlas_fakes
 import pytest
 
-from pliant.atlas import driver, report
+from pliant.atlas import report
 from pliant.atlas._figures import _sweep
 from pliant.atlas._grid import differing, grid
 from pliant.atlas._html import join, tag
-from pliant.atlas.config import parse
 from pliant.atlas.rows import rows
 from pliant.atlas.store import Store
 
@@ -39,8 +38,7 @@ estimators = ["Score", "Pathwise"]
 def folder(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("atlas")
     with ThreadPoolExecutor(2) as pool:
-        atlas = parse(CONFIG, atlas_fakes.CATALOGUE)
-        driver.run(atlas, path, executor=pool, workers=2, execute=atlas_fakes.execute, progress=False)
+        atlas_fakes.run(atlas_fakes.atlas_of(CONFIG), path, executor=pool, workers=2)
     report.write(path)
     return path
 
@@ -182,7 +180,7 @@ def test_a_combination_that_was_not_asked_for_says_so(folder):
 
 
 def test_an_atlas_of_which_nothing_was_measured_yet_has_a_report(tmp_path):
-    store = Store.create(tmp_path, parse(CONFIG, atlas_fakes.CATALOGUE), {})
+    store = Store.create(tmp_path, atlas_fakes.atlas_of(CONFIG), {})
     store.close()
     page = report.write(tmp_path).read_text()
     assert page.count("not measured yet") >= 9
@@ -215,3 +213,10 @@ def test_a_curve_holds_cells_that_differ_in_their_horizon_alone(table):
     stranger = {**cells[0], "horizon": 500, "replicas": 7, "id": "stranger"}
     curve = _sweep([stranger, *cells])
     assert [point["x"] for point in curve] == [100, 1000, 10000]
+
+
+def test_an_estimator_with_several_options_has_a_column_for_each(table):
+    row = next(row for row in table if row["estimator"] == "Score")
+    variants = [{**row, "options": {"window": window}} for window in (5, 10)] + [{**row, "options": {"kind": "late"}}]
+    assert grid(variants).estimators == ["Score window 5", "Score window 10", "Score late"]
+    assert grid(variants[:1]).estimators == ["Score"]

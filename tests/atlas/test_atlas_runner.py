@@ -15,8 +15,8 @@ from pathlib import Path
 import atlas_fakes
 import pytest
 
-from pliant.atlas import driver, lanes, runner
-from pliant.atlas.config import Atlas, parse
+from pliant.atlas import lanes, runner
+from pliant.atlas.config import Atlas
 from pliant.atlas.errors import RunError, StoreError
 from pliant.atlas.store import Store, driver_lock
 
@@ -28,12 +28,11 @@ def atlas_of(estimators: str, more: str = "", horizons: str = "500", dynamics: s
         f'[atlas]\ntitle = "fake"\n[[block]]\nsystems = ["well"]\ndynamics = {dynamics}\n'
         f"estimators = {estimators}\nhorizon = [{horizons}]\n{more}"
     )
-    return parse(text, atlas_fakes.CATALOGUE)
+    return atlas_fakes.atlas_of(text)
 
 
 def run(atlas: Atlas, folder: Path, **options) -> list[dict]:
-    driver.run(atlas, folder, execute=atlas_fakes.execute, progress=False, **options)
-    return table(folder)
+    return table(atlas_fakes.run(atlas, folder, **options))
 
 
 def table(folder: Path) -> list[dict]:
@@ -183,7 +182,7 @@ def test_killed_at_any_moment_and_started_again_it_ends_with_the_same_table(tmp_
     )
     config, out = tmp_path / "config.toml", tmp_path / "killed"
     config.write_text(text)
-    undisturbed = run(parse(text, atlas_fakes.CATALOGUE), tmp_path / "calm", workers=2)
+    undisturbed = run(atlas_fakes.atlas_of(text), tmp_path / "calm", workers=2)
     log.write_text("")
     kill_once(begun, config, out, log)
     kept = {row["id"] for row in table(out) if row["state"] not in ("pending", "running")}

@@ -1,13 +1,14 @@
 """The table in the terminal and as JSON."""
 
+import csv
+import io
 import json
 
 import atlas_fakes
 import pytest
 from rich.console import Console
 
-from pliant.atlas import driver, numbers, status
-from pliant.atlas.config import parse
+from pliant.atlas import numbers, status
 from pliant.atlas.rows import finite
 from pliant.atlas.store import Store, driver_lock
 
@@ -23,9 +24,7 @@ estimators = ["Pathwise", "Score", "Broken"]
 
 @pytest.fixture
 def folder(tmp_path):
-    atlas = parse(CONFIG, atlas_fakes.CATALOGUE)
-    driver.run(atlas, tmp_path, workers=1, execute=atlas_fakes.execute, progress=False)
-    return tmp_path
+    return atlas_fakes.run(atlas_fakes.atlas_of(CONFIG), tmp_path, workers=1)
 
 
 def test_json_is_strict_and_complete(folder, capsys):
@@ -44,8 +43,22 @@ def test_json_is_strict_and_complete(folder, capsys):
             assert row.get("reason") or row.get("error")
 
 
+def test_csv_has_a_line_a_cell(folder, capsys):
+    status.show(folder, as_csv=True)
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [row["state"] for row in rows] == ["done", "done", "failed", "done", "not_applicable", "failed"]
+    store = Store.open(folder)
+    for row, (_, result) in zip(rows, store.records(), strict=True):
+        if row["state"] == "done":
+            assert float(row["value"]) == pytest.approx(result["value"], rel=1e-5)
+            assert row["parameter"] == "potential.a"
+        else:
+            assert row["value"] == "" and row["why"]
+    store.close()
+
+
 def test_numbers_that_are_not_finite_become_null(tmp_path, capsys):
-    atlas = parse(CONFIG, atlas_fakes.CATALOGUE)
+    atlas = atlas_fakes.atlas_of(CONFIG)
     store = Store.create(tmp_path, atlas, {})
     result = atlas_fakes.result(atlas.cells[0]) | {"value": float("nan"), "snr": float("inf")}
     store.finish(atlas.cells[0], result)
@@ -79,7 +92,7 @@ def test_the_terminal_shows_every_cell_and_takes_no_text_for_markup(folder, caps
 
 
 def test_a_cell_runs_only_while_a_driver_does(tmp_path):
-    atlas = parse(CONFIG, atlas_fakes.CATALOGUE)
+    atlas = atlas_fakes.atlas_of(CONFIG)
     store = Store.create(tmp_path, atlas, {})
     store.start(atlas.cells[0])
     with driver_lock(tmp_path):

@@ -39,6 +39,8 @@ def _measured(row: Row) -> Markup:
         _provenance(row),
         tag("h3", "Observable"),
         _pairs(_observable(row["observable"])),
+        tag("h3", "Figures of merit of one replicate"),
+        _pairs(_figures(row)),
         tag("h3", "Cost"),
         _pairs(_cost(row)),
         join(tag("h3", "Notes"), tag("ul", notes)) if notes else None,
@@ -74,6 +76,17 @@ def _observable(entry: Row) -> list[tuple[str, str]]:
         ("truth", numbers.known(entry["truth"], entry["truth_error"])),
         ("z", numbers.signed(entry.get("z_score"))),
     ]
+
+
+def _figures(row: Row) -> list[tuple[str, str]]:
+    found = row.get("figures") or {}
+    names = {
+        "tail_index": "tail index k",
+        "norm_stability": "Var‖g‖ / (E‖g‖)²",
+        "effective_dimension": "effective dimension",
+    }
+    known = [(name, found.get(key)) for key, name in names.items()]
+    return [(name, "–" if value is None else numbers.plain(value)) for name, value in known]
 
 
 def _cost(row: Row) -> list[tuple[str, str]]:

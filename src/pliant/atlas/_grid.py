@@ -1,6 +1,7 @@
 """How the cells of an atlas lie in a matrix: systems x dynamics down, estimators across, settings within."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 Row = dict[str, Any]
@@ -26,15 +27,35 @@ class Grid:
 
 
 def grid(rows: list[Row]) -> Grid:
-    """The grid of a table of cells."""
+    """The grid of a table of cells; an estimator with several sets of options has a column for each."""
+    column = _columns(rows)
     sections: dict[str, list[str]] = {}
     entries: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
         dynamics = sections.setdefault(row["system"], [])
         if row["dynamics"] not in dynamics:
             dynamics.append(row["dynamics"])
-        entries.setdefault((row["system"], row["dynamics"], row["estimator"]), []).append(row)
-    return Grid(sections, list(dict.fromkeys(row["estimator"] for row in rows)), entries)
+        entries.setdefault((row["system"], row["dynamics"], column(row)), []).append(row)
+    return Grid(sections, list(dict.fromkeys(map(column, rows))), entries)
+
+
+def _columns(rows: list[Row]) -> Callable[[Row], str]:
+    """What names the column of a cell: its estimator, with its options where the atlas has it with others too."""
+    asked: dict[str, set[str]] = {}
+    for row in rows:
+        asked.setdefault(row["estimator"], set()).add(_options(row))
+
+    def name(row: Row) -> str:
+        several = len(asked[row["estimator"]]) > 1
+        return f"{row['estimator']} {_options(row)}".strip() if several else row["estimator"]
+
+    return name
+
+
+def _options(row: Row) -> str:
+    return ", ".join(
+        f"{value}" if isinstance(value, str) else f"{key} {value}" for key, value in row["options"].items()
+    )
 
 
 def differing(rows: list[Row]) -> list[str]:

@@ -45,12 +45,13 @@ def _measure(cell: Cell) -> dict[str, Any]:
             replicas=cell.replicas,
             key=jax.random.key(cell.seed),
             wrt=system.wrt,
+            keep_replicates=True,
             progress=False,
         ),
         cell.group,
     )
     truth = system.truth(law, observable, cell.horizon)
-    return record(estimate, truth) | cost.as_dict()
+    return record(estimate, truth) | {"figures": figures(estimate)} | cost.as_dict()
 
 
 def record(estimate: Any, truth: Any) -> dict[str, Any]:
@@ -69,6 +70,29 @@ def record(estimate: Any, truth: Any) -> dict[str, Any]:
         "verdict": verdict.level,
         "reasons": list(verdict.reasons),
         "notes": list(getattr(verdict, "notes", [])),
+    }
+
+
+# The participation ratio of a covariance is estimated from two halves of the replicas, sixteen times.
+_REPLICAS_FOR_DIMENSION = 64
+
+
+def figures(estimate: Any) -> dict[str, float | None]:
+    """The figures of merit of the per-replica gradients; None where there are too few of them."""
+    import numpy as np
+
+    from pliant import diagnostics
+    from pliant.core.estimate import as_columns
+
+    values = None if estimate.replicates is None else as_columns(estimate.replicates)
+    if values is None or len(values) < 2 or not np.all(np.isfinite(values)) or not np.any(values):
+        return dict.fromkeys(("tail_index", "norm_stability", "effective_dimension"))
+    enough = len(values) >= _REPLICAS_FOR_DIMENSION and np.ptp(values) > 0
+    dimension = diagnostics.effective_dimension(values)[0] if enough else None
+    return {
+        "tail_index": diagnostics.tail_index(values),
+        "norm_stability": diagnostics.norm_stability(values),
+        "effective_dimension": dimension,
     }
 
 

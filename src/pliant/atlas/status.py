@@ -1,5 +1,6 @@
-"""The table of an atlas in the terminal, and as JSON."""
+"""The table of an atlas in the terminal, as JSON, and as comma-separated values."""
 
+import csv
 import json
 import sys
 from collections import Counter
@@ -19,7 +20,15 @@ _COLUMNS = ("estimator", "T", "gradient", "z", "SNR", "run", "compile", "memory"
 _WIDTH_OF_A_FILE = 180
 
 
-def show(folder: Path, as_json: bool = False) -> None:
+# One line a cell: its setting, its first component against the truth, the figures of merit, the cost.
+_CSV_COLUMNS = (
+    *("system", "dynamics", "estimator", "options", "dt", "horizon", "burn_in", "replicas", "state", "verdict"),
+    *("parameter", "value", "standard_error", "truth", "truth_error", "z_score", "snr"),
+    *("tail_index", "norm_stability", "effective_dimension", "seconds", "compile_seconds", "bytes", "why"),
+)
+
+
+def show(folder: Path, as_json: bool = False, as_csv: bool = False) -> None:
     """Print the table of the atlas in `folder`."""
     store = Store.open(folder)
     table, title = rows(store), store.specification()["title"]
@@ -27,9 +36,23 @@ def show(folder: Path, as_json: bool = False) -> None:
     if as_json:
         print(json.dumps(table, indent=1, allow_nan=False))
         return
+    if as_csv:
+        writer = csv.DictWriter(sys.stdout, _CSV_COLUMNS, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(map(_flat, table))
+        return
     # A table that goes to a file is not to be folded to the width of a terminal that is not there.
     width = None if sys.stdout.isatty() else _WIDTH_OF_A_FILE
     Console(width=width).print(rendered(title, table))
+
+
+def _flat(entry: dict[str, Any]) -> dict[str, Any]:
+    """A row of one level: numbers to six digits, the options and whatever speaks against the cell as text."""
+    first = (entry.get("components") or [{}])[0]
+    why = entry.get("reason") or entry.get("error") or " ".join(entry.get("reasons", []))
+    options = " ".join(f"{key}={value}" for key, value in entry["options"].items())
+    row = {**entry, **(entry.get("figures") or {}), "parameter": first.get("parameter"), "options": options, "why": why}
+    return {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
 
 
 def rendered(title: str, table: list[dict[str, Any]]) -> RenderableType:

@@ -15,7 +15,9 @@
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const place = (estimator) => data.estimators.indexOf(estimator);
   const colour = (estimator) => style(`--e${place(estimator) % SYMBOLS.length}`);
-  const symbol = (estimator) => SYMBOLS[place(estimator) % SYMBOLS.length];
+  // Beyond the eighth estimator colours come again, with other shapes: no two look the same up to the sixty-fourth.
+  const shape = (estimator) => (place(estimator) + Math.floor(place(estimator) / SYMBOLS.length)) % SYMBOLS.length;
+  const symbol = (estimator) => SYMBOLS[shape(estimator)];
   // Plotly reads a little HTML in its texts.
   const escaped = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 
@@ -61,7 +63,7 @@
       box.setAttribute("width", "12");
       box.setAttribute("height", "12");
       box.setAttribute("aria-hidden", "true");
-      path.setAttribute("d", PATHS[place(name) % PATHS.length]);
+      path.setAttribute("d", PATHS[shape(name)]);
       path.setAttribute("fill", `var(--e${place(name) % SYMBOLS.length})`);
       box.append(path);
       item.append(box, name);
@@ -138,7 +140,7 @@
     const all = lines.flatMap(([, points]) => points);
     const traces = lines.map(([name, points]) => trace(name, points, {
       mode: "lines+markers", x: points.map((p) => p.x), y: points.map((p) => p.y),
-      line: { color: colour(name), width: 1.8, dash: DASHES[place(name) % DASHES.length] },
+      line: { color: colour(name), width: 1.8, dash: DASHES[shape(name)] },
     }));
     const ticks = [...new Set(all.map((p) => p.x))];
     const x = { ...logarithmic(ticks, "horizon T (steps)", String), tickvals: ticks, ticktext: ticks.map(String) };
