@@ -3,12 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 
-from pliant.core import prepare
-from pliant.core.engine import _chunk
+from pliant.core import engine, prepare
 from pliant.core.estimator import Estimator
 from pliant.core.expectation import ForwardRun
 from pliant.core.laws import Evolve
@@ -34,20 +31,13 @@ class Program:
     ):
         ready = observable.at_horizon(horizon)
         problem = prepare.problem(law, ready, wrt) if estimator else prepare.forward_problem(law, ready)
-        chosen = estimator or ForwardRun()
-        key = jax.random.key(0)
-        settings = prepare.settings(problem, chosen, horizon, replicas, key, 1e10, "fused", 1)
-        shape = (replicas, horizon, settings.block, 1)
-        self._arguments, static = eqx.partition((problem, chosen, key), eqx.is_array)
-
-        def run(dynamic: Any, first: jax.Array) -> Any:
-            return _chunk(*eqx.combine(dynamic, static), first, shape, "fused")
-
-        self._first = jnp.uint32(0)
-        self._compiled = jax.jit(run).lower(self._arguments, self._first).compile()
+        chosen = (estimator or ForwardRun()).at_horizon(problem, horizon)
+        settings = prepare.settings(problem, chosen, horizon, replicas, jax.random.key(0), 1e10, "fused", 1)
+        run, self._arguments = engine.program(problem, chosen, settings)
+        self._compiled = jax.jit(run).lower(*self._arguments).compile()
 
     def __call__(self) -> Any:
-        return self._compiled(self._arguments, self._first)
+        return self._compiled(*self._arguments)
 
     @property
     def temporary(self) -> int:

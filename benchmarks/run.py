@@ -20,6 +20,7 @@ HERE = pathlib.Path(__file__).parent
 GROUPS = {
     "ensembles": ("float32", "float64"),
     "gradients": ("float32", "float64"),
+    "estimators": ("float64",),
     "particles": ("float32", "float64"),
     "processes": ("",),
 }

@@ -1,7 +1,13 @@
 """Tests judge statistics in double precision, and keep what XLA compiles for the next run."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import jax
 import pytest
+
+# Linux gives a process 65,530 memory mappings. Every program that XLA holds takes some, and it crashes without.
+_MAPPINGS = 10_000
 
 jax.config.update("jax_enable_x64", True)
 
@@ -11,3 +17,12 @@ def pytest_configure(config: pytest.Config) -> None:
     assert config.cache is not None
     jax.config.update("jax_compilation_cache_dir", str(config.cache.mkdir("jax")))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def release_programs() -> Iterator[None]:
+    """Between files, let go of what was compiled where a worker holds much of it."""
+    yield
+    mappings = Path("/proc/self/maps")
+    if mappings.exists() and mappings.read_text().count("\n") > _MAPPINGS:
+        jax.clear_caches()

@@ -46,7 +46,9 @@ def _add_atlas(atlas: argparse.ArgumentParser) -> None:
     run.set_defaults(command=_run)
     status = commands.add_parser("status", help="print the table")
     status.add_argument("folder", type=Path, metavar="DIR")
-    status.add_argument("--json", action="store_true", help="a list of cells for other programs")
+    form = status.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="a list of cells for other programs")
+    form.add_argument("--csv", action="store_true", help="a line a cell, for spreadsheets")
     status.set_defaults(command=_status)
     report = commands.add_parser("report", help="write DIR/report.html, one file that needs no network")
     report.add_argument("folder", type=Path, metavar="DIR")
@@ -70,7 +72,7 @@ def _run(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from pliant.atlas import status
 
-    status.show(options.folder, as_json=options.json)
+    status.show(options.folder, as_json=options.json, as_csv=options.csv)
     return SUCCESS
 
 

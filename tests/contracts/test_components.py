@@ -1,5 +1,7 @@
 """One contract for every component that a walk over the folders finds: a new file is tested the day it is written."""
 
+import dataclasses
+import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ import pytest
 
 import pliant
 from pliant import diagnostics, dynamics, estimators, observables, potentials, systems
+from pliant.core.potential import Potential
 from pliant.core.scout import _zeros as zero_noise
 from pliant.core.trees import strong
 
@@ -63,6 +66,18 @@ def test_a_package_names_what_it_has_when_asked_for_what_it_has_not() -> None:
     assert dynamics.components()["BAOAB"] is dynamics.BAOAB
 
 
+def test_the_names_of_the_top_are_those_of_the_core() -> None:
+    everything: dict[str, Any] = {}
+    exec("from pliant import *", everything)
+    for name in pliant.__all__:
+        home = inspect.getmodule(everything[name])
+        assert home is not None and home.__name__.startswith("pliant.core.")
+        assert getattr(pliant, name) is everything[name] is getattr(home, name)
+    assert {"gradient", "Balance"} <= set(pliant.__all__) <= set(dir(pliant))
+    with pytest.raises(AttributeError, match="'gradeint'; it has .*gradient"):
+        _ = pliant.gradeint
+
+
 @pytest.mark.parametrize("kind", of(dynamics))
 def test_dynamics(kind: type) -> None:
     law = clay(kind())
@@ -86,13 +101,13 @@ def batch_of_one_law(law: Any) -> None:
 
     def run(law: Any, seed: int) -> Any:
         return pliant.gradient(law, observable, estimators.ForwardSensitivity(), horizon=4, replicas=8,
-                               key=jax.random.key(seed), wrt=lambda law: law.dt)  # fmt: skip
+                               key=jax.random.key(seed), wrt=lambda law: law.x0)  # fmt: skip
 
     first = run(law, 0)
     other = jax.tree.map(lambda x: x * 1.01 if eqx.is_inexact_array(x) else x, law)
     with no_compilation():
         second = run(other, 1)
-    assert np.isfinite(first.value) and np.isfinite(second.value)
+    assert np.isfinite(first.value).all() and np.isfinite(second.value).all()
 
 
 def round_trip(module: Any) -> None:
@@ -105,18 +120,30 @@ def test_potentials(kind: type) -> None:
     potential = clay(kind())
     position = potential.example_position
     position = position + 0.01 * jnp.sin(jnp.arange(1.0, position.size + 1)).reshape(position.shape)  # off a minimum
-    energy, force = eqx.filter_jit(lambda u, x: (u(x), u.force(x)))(potential, position)
-    assert energy.shape == () and force.shape == position.shape
+    force = eqx.filter_jit(lambda u, x: u.force(x))(potential, position)
+    assert force.shape == position.shape and np.isfinite(force).all()
+    assert potential.force(position.astype(jnp.float32)).dtype in (jnp.float32, jnp.float64)
+    slopes = eqx.filter_grad(lambda u: jnp.sum(u.force(position) * jnp.cos(position)))(potential)
+    assert jax.tree.leaves(slopes), "a potential has parameters"
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
+    round_trip(potential)
+    if issubclass(kind, Potential):
+        has_an_energy(potential, position, force)
+    else:
+        assert not callable(potential), "a force field without an energy is not called"
+
+
+def has_an_energy(potential: Potential, position: jax.Array, force: jax.Array) -> None:
+    energy = eqx.filter_jit(lambda u, x: u(x))(potential, position)
+    assert energy.shape == ()
     np.testing.assert_allclose(
         force, -jax.grad(potential)(position), rtol=1e-9, atol=1e-9 * float(jnp.max(jnp.abs(force)))
     )
     pair = jnp.stack([position, position + 0.01])
     np.testing.assert_allclose(jax.vmap(potential)(pair)[0], energy, rtol=1e-12)
     slopes = eqx.filter_grad(lambda u: u(position))(potential)
-    assert jax.tree.leaves(slopes), "a potential has parameters"
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
     assert potential(position.astype(jnp.float32)).dtype in (jnp.float32, jnp.float64)
-    round_trip(potential)
 
 
 @pytest.mark.parametrize("kind", of(observables))
@@ -149,8 +176,16 @@ def serve(estimator: Any, seed: int, scale: float) -> Any:
     """A gradient by any estimator, of a law that it serves."""
     if isinstance(estimator, estimators.Implicit):
         return pliant.gradient(Cube(jnp.array(2.0 * scale)), observables.Final(lambda u: u), estimator)
-    law = dynamics.OverdampedLangevin(potentials.Harmonic(jnp.array(scale)), x0=jnp.ones(2), dt=0.1)
-    return pliant.gradient(law, observables.Final(lambda state: state.position**2), estimator, horizon=5, replicas=32,
+    if isinstance(estimator, estimators.Shadowing):
+        flow, pair = dynamics.Flow(dt=jnp.array(0.01 * scale), spread=1.0), lambda state: state.position[1:]
+        return pliant.gradient(flow, observables.TimeAverage(pair), estimator, horizon=100, replicas=4,
+                               key=jax.random.key(seed), wrt=lambda law: law.vector_field.rho)  # fmt: skip
+    kind = dynamics.BAOAB if isinstance(estimator, estimators.Adjoint) else dynamics.OverdampedLangevin
+    law = kind(potentials.Harmonic(jnp.array(scale)), x0=jnp.ones(2), dt=0.1)
+    square = observables.Final(lambda state: state.position**2)
+    contrastive = isinstance(estimator, estimators.ContrastiveDivergence)
+    observable = observables.LogLikelihood(jnp.ones((3, 2))) if contrastive else square
+    return pliant.gradient(law, observable, estimator, horizon=5, replicas=32,
                            key=jax.random.key(seed), wrt=lambda law: law.potential, keep_replicates=True)  # fmt: skip
 
 
@@ -165,15 +200,27 @@ def test_estimators(kind: type) -> None:
         assert estimate.verdict.level in ("trusted", "imprecise", "untrusted")
         assert kind.__name__ in str(estimate)
     shapes = [leaf.shape for leaf in jax.tree.leaves(first.value)]
-    assert shapes == ([()] if kind is estimators.Implicit else [(2,)])
+    assert shapes == ([()] if kind in (estimators.Implicit, estimators.ContrastiveDivergence) else [(2,)])
     round_trip(kind())
 
 
 @pytest.mark.parametrize("kind", of(diagnostics))
 def test_diagnostics(kind: Callable) -> None:
-    values = np.random.default_rng(0).gamma(2.0, size=400)
-    result = kind(values)
-    assert np.isfinite(result).all()
+    given = {
+        "law": dynamics.OverdampedLangevin(dt=0.1),
+        "observable": observables.TimeAverage(),
+        "estimator": estimators.BPTT(),
+        "horizon": 20,
+        "replicas": 32,
+        "key": jax.random.key(0),
+    }
+    parameters = inspect.signature(kind).parameters
+    if "law" in parameters:
+        result = kind(**{name: value for name, value in given.items() if name in parameters})
+    else:
+        result = kind(np.random.default_rng(0).gamma(2.0, size=400))
+    numbers = dataclasses.astuple(result) if dataclasses.is_dataclass(result) else result
+    assert np.isfinite(np.asarray(numbers, float)).all()
 
 
 @pytest.mark.parametrize("kind", of(systems))
@@ -184,3 +231,11 @@ def test_systems(kind: type) -> None:
         law = system.law(dynamics.components()[dynamics_name], dt=settings["dt"])
         assert jax.tree.leaves(eqx.filter(system.wrt(law), eqx.is_inexact_array)), "nothing to differentiate by"
         assert isinstance(system.observable(burn_in=settings["burn_in"]), pliant.Observable)
+
+
+def test_a_function_is_not_hidden_by_the_file_that_holds_it() -> None:
+    importlib.import_module("pliant.diagnostics.tail_index")
+    assert callable(diagnostics.tail_index)
+    from pliant.diagnostics import tail_index
+
+    assert tail_index is diagnostics.components()["tail_index"]
