@@ -82,6 +82,15 @@ def opened(browser, path: Path, width: int, height: int):
     return browser
 
 
+def drawn(browser) -> None:
+    """Waits until every panel of every figure shows its points: they appear some time after the page has loaded."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    panels = "[...document.querySelectorAll('[data-figure] .panels figure')]"
+    script = f"return {panels}.length > 0 && {panels}.every(panel => panel.querySelector('.points path.point'))"
+    WebDriverWait(browser, 60).until(lambda browser: browser.execute_script(script))
+
+
 def settled(browser) -> str:
     """The text of the open details."""
     return browser.find_element("css selector", "dialog[open] .content").get_attribute("innerText")
@@ -151,6 +160,7 @@ def test_figures_show_every_point_and_a_point_opens_its_cell(page, table):
     from selenium.webdriver import ActionChains
 
     browser = page()
+    drawn(browser)
     points = "return document.querySelectorAll('[data-figure={}] .points path.point').length"
     done = [entry for entry in table if entry["state"] == "done"]
     swept = [entry for entry in done if entry["system"] == "well"]

@@ -1,6 +1,7 @@
 """What a computation costs: seconds of running apart from seconds of compiling, and bytes."""
 
 import dataclasses
+import pathlib
 import resource
 import sys
 import time
@@ -52,7 +53,7 @@ def measured(call: Callable[[], Any], group: Hashable) -> tuple[Any, Cost]:
     to tell the two apart would double the cost of every cell.
     """
     intervals = _CompileIntervals()
-    before, peak = {id(program): program for program in _executables()}, _peak()
+    before, peak = {id(program): program for program in _executables()}, process_peak()
     start = time.perf_counter()
     jax.monitoring.register_event_duration_secs_listener(intervals)
     try:
@@ -65,7 +66,7 @@ def measured(call: Callable[[], Any], group: Hashable) -> tuple[Any, Cost]:
         # Small programs around the large one may be compiled anew where that is not.
         _KNOWN_BYTES[group] = max([*new, _KNOWN_BYTES.get(group, 0)])
     found = _KNOWN_BYTES.get(group)
-    size, source = (_peak() - peak, "peak") if found is None else (found, "xla")
+    size, source = (process_peak() - peak, "peak") if found is None else (found, "xla")
     compiling = intervals.total()
     return result, Cost(max(wall - compiling, 0.0), compiling, size, source)
 
@@ -99,6 +100,15 @@ def _bytes_of(program: Any) -> int:
     return sizes - memory.alias_size_in_bytes
 
 
-def _peak() -> int:
-    # Linux counts in kibibytes, macOS in bytes.
+def process_peak() -> int:
+    """Bytes of memory that this process has held at its peak.
+
+    On Linux the resource usage of a process starts from the peak of the one that started it, even across `exec`; the
+    high-water mark of its address space does not, so that one is read where there is one.
+    """
+    status = pathlib.Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else []:
+        if line.startswith("VmHWM:"):
+            return 1024 * int(line.split()[1])
+    # macOS counts in bytes, the others in kibibytes.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
