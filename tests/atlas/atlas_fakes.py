@@ -62,12 +62,18 @@ def result(cell: Cell) -> dict[str, Any]:
         "truth_of": "discretised",
         "observable": {"value": 0.25, "standard_error": 0.01, "truth": 0.26, "truth_error": 0.0},
         "components": [headline, second],
+        "bias": [_bias(dt, order) for dt, order in ((0.02, None), (0.01, 2.0))] if cell.estimator == "Pathwise" else [],
         "verdict": level,
         "reasons": [] if level == "trusted" else [f"seed {cell.seed} is <odd> & so on"],
         "seconds": 0.5 + 0.01 * cell.horizon / 100,
         "compile_seconds": 1.0,
         "bytes": 1_000_000 + 8 * cell.horizon,
     }
+
+
+def _bias(dt: float, order: float | None) -> dict[str, Any]:
+    """A bias of second order in dt."""
+    return {"dt": dt, "difference": dt**2, "standard_error": 0.1 * dt**2, "size": 1.0, "order": order}
 
 
 def component(parameter: str, truth: float, noise: float, error: float) -> dict[str, Any]:

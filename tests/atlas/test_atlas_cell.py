@@ -1,6 +1,7 @@
 """A cell measures a real gradient, against a truth that is known in closed form, and what it cost."""
 
 import dataclasses
+import itertools
 import math
 from types import SimpleNamespace
 
@@ -72,6 +73,18 @@ def test_a_cell_is_a_pure_function_of_its_specification_and_compiles_once():
     assert first["bytes_source"] == "xla" and first["bytes"] > 0
     other = measuring.execute(dataclasses.replace(CELL, atlas_seed=1))
     assert other["value"] != first["value"]
+
+
+def test_an_estimator_of_the_equation_has_its_bias_measured_step_by_halved_step():
+    options = {"estimator": "Adjoint", "horizon": 200, "burn_in": 0, "replicas": 16}
+    continuous = measuring.execute(dataclasses.replace(CELL, **options, options=(("kind", "continuous"),)))
+    assert [entry["dt"] for entry in continuous["bias"]] == [0.05, 0.025, 0.0125]
+    for coarse, fine in itertools.pairwise(continuous["bias"]):
+        # First order; what the second order adds at k dt = 0.1 is a tenth of that.
+        assert fine["order"] == pytest.approx(math.log2(coarse["difference"] / fine["difference"]))
+        assert abs(fine["order"] - 1) < 0.1 + 3 * (fine["standard_error"] / fine["difference"]) / math.log(2)
+    verlet = dataclasses.replace(CELL, **options, dynamics="VelocityVerlet")
+    assert measuring.execute(verlet)["bias"] == []
 
 
 def test_precision_is_that_of_the_cell_and_stays_in_it():

@@ -113,6 +113,7 @@ def test_every_cell_opens_by_a_click_and_shows_its_record(page, table):
         for reason in [entry.get("reason"), entry.get("error"), *entry.get("reasons", [])]:
             assert reason is None or reason in text
         if entry["state"] == "done":
+            assert ("bias against the discrete adjoint" in text.lower()) == (entry["estimator"] == "Pathwise")
             assert all(component["parameter"] in text for component in entry["components"])
         close(browser)
         assert not browser.find_elements("css selector", "dialog[open]")
@@ -168,6 +169,8 @@ def test_figures_show_every_point_and_a_point_opens_its_cell(page, table):
     assert browser.execute_script(points.format("snr")) == len(swept)
     assert browser.execute_script(points.format("truth")) == sum(len(entry["components"]) for entry in shown)
     assert browser.execute_script(points.format("cost")) == len(shown)
+    at_two_steps = [entry for entry in shown if entry["estimator"] == "Pathwise"]
+    assert browser.execute_script(points.format("bias")) == 2 * len(at_two_steps)
     point = browser.find_element("css selector", "[data-figure=cost] .points path.point")
     browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", point)
     ActionChains(browser).move_to_element(point).pause(0.2).click().perform()

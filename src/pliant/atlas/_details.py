@@ -41,6 +41,7 @@ def _measured(row: Row) -> Markup:
         _pairs(_observable(row["observable"])),
         tag("h3", "Figures of merit of one replicate"),
         _pairs(_figures(row)),
+        _bias(row.get("bias") or []),
         tag("h3", "Cost"),
         _pairs(_cost(row)),
         join(tag("h3", "Notes"), tag("ul", notes)) if notes else None,
@@ -87,6 +88,25 @@ def _figures(row: Row) -> list[tuple[str, str]]:
     }
     known = [(name, found.get(key)) for key, name in names.items()]
     return [(name, "–" if value is None else numbers.plain(value)) for name, value in known]
+
+
+def _bias(entries: list[Row]) -> Markup | None:
+    """How far the estimator lies from the derivative of the discretised dynamics, time step by halved time step."""
+    if not entries:
+        return None
+    head = tag("tr", [tag("th", name, scope="col") for name in ("dt", "bias", "of", "order")])
+    rows = [tag("tr", [tag("td", text) for text in _bias_at(entry)]) for entry in entries]
+    table = tag("table", tag("thead", head), tag("tbody", rows), class_="components")
+    return join(tag("h3", "Bias against the discrete adjoint, on the same noise"), tag("div", table, class_="wide"))
+
+
+def _bias_at(entry: Row) -> list[str]:
+    return [
+        f"{entry['dt']:g}",
+        numbers.with_error(entry["difference"], entry["standard_error"]),
+        numbers.plain(entry["size"]),
+        "–" if entry["order"] is None else f"{entry['order']:.2f}",
+    ]
 
 
 def _cost(row: Row) -> list[tuple[str, str]]:

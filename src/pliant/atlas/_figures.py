@@ -1,4 +1,4 @@
-"""What the three figures show, as plain data: the page's script gives it colours and axes."""
+"""What the figures show, as plain data: the page's script gives it colours and axes."""
 
 from typing import Any
 
@@ -10,13 +10,14 @@ TARGET_SNR = 10.0
 
 
 def figures(grid: Grid, titles: dict[str, str]) -> dict[str, Any]:
-    """Three lists of panels: SNR against horizon, error against truth, cost at equal SNR."""
+    """Lists of panels: SNR against horizon, error against truth, cost at equal SNR, bias against the time step."""
     systems = {system: title_of(system, titles) for system in grid.sections}
     return {
         "estimators": grid.estimators,
         "snr": [panel for system, title in systems.items() for panel in _sweeps(grid, system, title)],
         "truth": [p for system, title in systems.items() if (p := _panel(grid, system, title, _deviations))],
         "cost": [p for system, title in systems.items() if (p := _panel(grid, system, title, _cost))],
+        "bias": [panel for system, title in systems.items() for panel in _biases(grid, system, title)],
     }
 
 
@@ -38,6 +39,26 @@ def _sweep(rows: list[Row]) -> list[dict[str, Any]]:
             alike.setdefault((row["dt"], row["replicas"], row["precision"]), {})[row["horizon"]] = row
     longest = max(alike.values(), key=len, default={})
     return [_point(row, T, row["snr"], f"T {T}: SNR {plain(row['snr'])}") for T, row in sorted(longest.items())]
+
+
+def _biases(grid: Grid, system: str, title: str) -> list[dict[str, Any]]:
+    """A panel for every dynamics under which some estimator is off the discretised dynamics: its bias against dt."""
+    panels = []
+    for dynamics in grid.sections[system]:
+        series = {e: _bias(grid.entries.get((system, dynamics, e), [])[:1]) for e in grid.estimators}
+        if any(series.values()):
+            panels.append({"title": f"{title} · {dynamics}", "series": {e: p for e, p in series.items() if p}})
+    return panels
+
+
+def _bias(rows: list[Row]) -> list[dict[str, Any]]:
+    points = [(row, entry) for row in rows for entry in row.get("bias") or [] if entry["difference"]]
+    return [_point(row, b["dt"], b["difference"] / b["size"], _order(b)) for row, b in points if b["size"]]
+
+
+def _order(bias: Row) -> str:
+    order = "" if bias["order"] is None else f", order {bias['order']:.2f}"
+    return f"dt {bias['dt']:g}: {bias['difference'] / bias['size']:.2g} of the gradient{order}"
 
 
 def _panel(grid: Grid, system: str, title: str, points_of: Any) -> dict[str, Any] | None:

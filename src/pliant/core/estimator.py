@@ -1,14 +1,16 @@
 """What a gradient estimator is: one independent replicate of a gradient, from a problem and a rollout."""
 
 import abc
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import equinox as eqx
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
 from pliant.core.contributions import Contribution
 from pliant.core.errors import NotApplicable
 from pliant.core.laws import Balance, require
+from pliant.core.observable import Observable
 from pliant.core.rollout import Rollout
 
 
@@ -82,6 +84,24 @@ class Estimator(eqx.Module):
         raise NotApplicable(
             f"`{type(self).__name__}` follows a trajectory, and a Balance has none: use `Implicit()` from pliant.estimators."
         )
+
+    def bias(
+        self,
+        law: Any,
+        observable: Observable,
+        *,
+        horizon: int,
+        replicas: int,
+        key: PRNGKeyArray,
+        wrt: Callable | None = None,
+        halvings: int = 2,
+    ) -> list[Any]:
+        """How far the expectation lies from the derivative of the discretised dynamics, at dt, dt/2, ...
+
+        Empty where it estimates that very derivative. Otherwise each entry has `dt`, `difference`, `standard_error`,
+        `size` and `order`, as `Adjoint.bias` describes them.
+        """
+        return []
 
     @abc.abstractmethod
     def replicate(self, problem: Problem, rollout: Rollout) -> Contribution:

@@ -148,10 +148,14 @@ class Adjoint(Estimator):
     ) -> list[_bias.Bias]:
         """The continuous adjoint less the discrete one (BPTT's numbers), at dt, dt/2, ..., dt/2^halvings.
 
+        Empty for "reversible", which is the discrete one.
+
         Arguments are those of `gradient`; physical time is held, so the observable should mean the same at any number of
         steps, as `Final` does. Every line has the difference, its error bar, and the order in dt since the line before.
         """
-        pair = Adjoint("continuous", self.every), BPTT()
+        if self.kind == "reversible":
+            return []
+        pair = self, BPTT()
         return _bias.measure(
             pair, law, observable, horizon=horizon, replicas=replicas, key=key, wrt=wrt, halvings=halvings
         )

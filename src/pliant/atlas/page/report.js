@@ -135,7 +135,8 @@
 
   const caption = (text) => ({ text, standoff: 8, font: { size: 12.5 } });
 
-  function snr(panel) {
+  /* Lines of points in double logarithmic scales, with a tick at every value of x that was measured. */
+  function curves(panel, across, up) {
     const lines = Object.entries(panel.series);
     const all = lines.flatMap(([, points]) => points);
     const traces = lines.map(([name, points]) => trace(name, points, {
@@ -143,9 +144,12 @@
       line: { color: colour(name), width: 1.8, dash: DASHES[shape(name)] },
     }));
     const ticks = [...new Set(all.map((p) => p.x))];
-    const x = { ...logarithmic(ticks, "horizon T (steps)", String), tickvals: ticks, ticktext: ticks.map(String) };
-    return [traces, layout({ height: 300, xaxis: x, yaxis: logarithmic(all.map((p) => p.y), "SNR", power) })];
+    const x = { ...logarithmic(ticks, across, String), tickvals: ticks, ticktext: ticks.map(String) };
+    return [traces, layout({ height: 300, xaxis: x, yaxis: logarithmic(all.map((p) => p.y), up, power) })];
   }
+
+  const snr = (panel) => curves(panel, "horizon T (steps)", "SNR");
+  const bias = (panel) => curves(panel, "dt", "relative bias");
 
   /* Estimators of one dynamics stand apart by a little, so that none hides another. */
   function offset(name, names) {
@@ -206,7 +210,7 @@
   }
 
   function draw() {
-    for (const [key, make] of Object.entries({ snr, truth, cost })) {
+    for (const [key, make] of Object.entries({ snr, truth, cost, bias })) {
       const section = document.querySelector(`[data-figure="${key}"]`);
       const panels = data[key];
       section.querySelector(".empty").hidden = panels.length > 0;
