@@ -2,7 +2,7 @@
 
 
 class NotApplicable(ValueError):
-    """A gradient estimator cannot serve this problem; the message is the reason in physics and what to use instead."""
+    """An estimator or a dynamics cannot serve this problem; the message is the reason in physics and what to use instead."""
 
 
 class CapabilityError(NotApplicable):

@@ -10,6 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from pliant.core.errors import NotApplicable
 from pliant.core.laws import HasDrift, HasStationaryDensity, Invertible, Step
 from pliant.core.noise import Normal
 from pliant.core.validate import positive
@@ -60,7 +61,7 @@ class ESH(InPotential, HasStationaryDensity, Invertible, HasDrift):
         for name in ("dt", "kT", "refresh"):
             positive(name, getattr(self, name))
         if self.x0.size < 2:
-            raise ValueError(
+            raise NotApplicable(
                 "Argument `x0` must have at least two coordinates, but it had shape "
                 f"{self.x0.shape}: on a line the direction never turns, and the motion runs away or stops. Append harmonic "
                 "coordinates that do not couple to it, such as U(x[:1]) + sum(x[1:]**2) / 2; averages over x[0] stay."

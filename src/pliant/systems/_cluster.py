@@ -17,7 +17,7 @@ _SOURCE = (
     "an ESTIMATE with its own standard error: 2048 Metropolis walkers in numpy (benchmarks/references/lennard_jones.py), "
     "covariance formula"
 )
-_INERTIAL = ("Langevin", "BAOAB", "OBABO", "ABOBA")
+_INERTIAL = ("Langevin", "BAOAB", "OBABO", "ABOBA", "GeneralizedLangevin", "NoseHooverChain")
 
 
 def _gyration(state: Any) -> Float[Array, ""]:
@@ -40,6 +40,7 @@ class Cluster(System):
     reference: ClassVar[tuple[tuple[float, float, float], tuple[float, float, float]]]
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         **{name: dict(dt=0.005, horizon=4000, burn_in=1000, replicas=128) for name in _INERTIAL},
+        "ESH": dict(dt=0.02, horizon=8000, burn_in=2000, replicas=128),
         "OverdampedLangevin": dict(dt=0.0002, horizon=20000, burn_in=5000, replicas=64),
         "VelocityVerlet": dict(dt=0.005, horizon=400, burn_in=0, replicas=128),
     }

@@ -10,10 +10,10 @@ from jaxtyping import Array, Float, PyTree
 from pliant.core.geometry import dihedral
 from pliant.core.observable import Observable
 from pliant.core.potential import Potential
-from pliant.dynamics import BAOAB, Langevin, OverdampedLangevin
+from pliant.dynamics import BAOAB, OverdampedLangevin
 from pliant.observables import TimeAverage
 from pliant.potentials import Molecule
-from pliant.systems._system import System, build, weights
+from pliant.systems._system import System, build, canonical, weights
 from pliant.systems._truth import Truth
 
 _PSI = (6, 8, 14, 16)
@@ -70,8 +70,9 @@ class AlanineDipeptide(System):
     to C7ax within nanoseconds: what is averaged over are the basins C7eq and C5, of negative $\phi$.
 
     The truth is an ESTIMATE with its own standard error, from a long run of another engine (OpenMM) by this formula, in
-    the same basins: `benchmarks/references/alanine_dipeptide.py`. It holds for Langevin dynamics. Overdamped dynamics,
-    whose steps must resolve the stretching of bonds and so need some 10^5 to relax, and velocity Verlet, which keeps its
+    the same basins: `benchmarks/references/alanine_dipeptide.py`. It holds for every canonical dynamics that relaxes
+    within the run, Nosé-Hoover chains up to the angular momentum, whose direction they keep. Overdamped dynamics, whose
+    steps must resolve the stretching of bonds and so need some 10^5 to relax, and velocity Verlet, which keeps its
     energy, have no truth here (None).
 
     Hydrogen stretches at 620 rad/ps: dt below 0.003 ps; 0.001 ps is what is used. Needs OpenMM, to read the force field.
@@ -84,8 +85,9 @@ class AlanineDipeptide(System):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         **{
             name: dict(dt=0.001, horizon=5000, burn_in=2000, replicas=64)
-            for name in ("Langevin", "BAOAB", "OBABO", "ABOBA")
+            for name in ("Langevin", "BAOAB", "OBABO", "ABOBA", "GeneralizedLangevin", "NoseHooverChain")
         },
+        "ESH": dict(dt=0.01, horizon=5000, burn_in=2000, replicas=64),
         "OverdampedLangevin": dict(dt=0.0001, horizon=2000, burn_in=500, replicas=64),
         "VelocityVerlet": dict(dt=0.001, horizon=500, burn_in=0, replicas=64),
     }
@@ -96,7 +98,8 @@ class AlanineDipeptide(System):
         # Overdamped motion slips at a rate that leaves the stiffest bond stable at the default step.
         friction = 100.0 if issubclass(dynamics, OverdampedLangevin) else 5.0
         start, mass = molecule.reference_position, molecule.masses
-        return build(dynamics, potential, x0=start, dt=dt, kT=_KT, friction=friction, mass=mass)
+        settings = dict(x0=start, dt=dt, kT=_KT, friction=friction, mass=mass, momentum_conserved=True)
+        return build(dynamics, potential, **settings)
 
     def observable(self, burn_in: int = 0) -> Observable:
         return TimeAverage(_sine, burn_in=burn_in)
@@ -105,7 +108,8 @@ class AlanineDipeptide(System):
         return law.potential.scales
 
     def truth(self, law: Any, observable: Observable, horizon: int) -> Truth | None:
-        if weights(observable, _sine, horizon) is None or not isinstance(law, Langevin):
+        stationary = canonical(law) and not isinstance(law, OverdampedLangevin)
+        if weights(observable, _sine, horizon) is None or not stationary:
             return None
         return _reference()
 

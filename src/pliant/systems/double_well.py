@@ -50,7 +50,7 @@ class DoubleWellSystem(OneCoordinate):
         "OverdampedLangevin": dict(dt=0.0025, horizon=5000, burn_in=2000, replicas=1024),
         **{
             name: dict(dt=0.05, horizon=1000, burn_in=200, replicas=1024)
-            for name in ("Langevin", "BAOAB", "OBABO", "ABOBA")
+            for name in ("Langevin", "BAOAB", "OBABO", "ABOBA", "GeneralizedLangevin")
         },
         "VelocityVerlet": dict(dt=0.02, horizon=150, burn_in=0, replicas=1024),
     }

@@ -50,8 +50,9 @@ class MullerBrownSystem(System):
         "OverdampedLangevin": dict(dt=0.002, horizon=4000, burn_in=1000, replicas=512),
         **{
             name: dict(dt=0.02, horizon=2000, burn_in=500, replicas=512)
-            for name in ("Langevin", "BAOAB", "OBABO", "ABOBA")
+            for name in ("Langevin", "BAOAB", "OBABO", "ABOBA", "GeneralizedLangevin", "NoseHooverChain")
         },
+        "ESH": dict(dt=0.02, horizon=8000, burn_in=2000, replicas=512),
         "VelocityVerlet": dict(dt=0.02, horizon=200, burn_in=0, replicas=1024),
     }
 
