@@ -58,7 +58,7 @@ def paths(law, observable, replicas=20_000, horizon=6):
 def marginals_differ(reflected):
     """The largest z of first and second moments of the whole path of the second trajectory, and two KS distances."""
     whole = PathFunctional(lambda states: states.position.ravel()).at_horizon(6)
-    with mock.patch.object(coupled_finite_difference, "_reflected", reflected):
+    with mock.patch.object(coupled_finite_difference, "reflected", reflected):
         pair = paths(coupled_finite_difference._Mirrored(LEFT, RIGHT), coupled_finite_difference._Both(whole))
     z = []
     for found, law in ((pair[:, 0], LEFT), (pair[:, 1], RIGHT)):
@@ -72,7 +72,7 @@ def marginals_differ(reflected):
     return max(z)
 
 
-REFLECTED = coupled_finite_difference._reflected
+REFLECTED = coupled_finite_difference.reflected
 
 
 def test_both_marginals_are_those_of_their_laws():

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
+from pliant.core import gaussian_step
 from pliant.core.contributions import Contribution, Direct
+from pliant.core.coupling import reflected
 from pliant.core.errors import NotApplicable
 from pliant.core.estimator import Estimator, Problem
 from pliant.core.laws import Evolve, State, Step
@@ -16,7 +18,7 @@ from pliant.core.noise import Uniform
 from pliant.core.observable import Observable
 from pliant.core.rollout import Rollout
 from pliant.core.validate import positive
-from pliant.estimators import _differences, _gaussian_step
+from pliant.estimators import _differences
 
 _COUPLINGS = ("synchronous", "reflection")
 
@@ -66,7 +68,7 @@ class CoupledFiniteDifference(Estimator):
 
     def check(self, problem: Problem) -> None:
         super().check(problem)
-        reason = _gaussian_step.refusal(problem.law()) if self.coupling == "reflection" else None
+        reason = gaussian_step.refusal(problem.law()) if self.coupling == "reflection" else None
         if reason is not None:
             raise NotApplicable(
                 f"`CoupledFiniteDifference` cannot reflect {type(problem.law()).__name__}: {reason}, so that two "
@@ -122,24 +124,15 @@ class _Mirrored(_Pair):
 
     def step(self, state: State, noise: PyTree, t: Step) -> State:
         normal, uniform = noise
-        other = _reflected(normal, self._apart(state, t), uniform)
+        other = reflected(normal, self._apart(state, t), uniform)
         return self.left.step(state[0], normal, t), self.right.step(state[1], other, t)
 
     def _apart(self, state: State, t: Step) -> Array:
         """The distance of the two means in units of the noise of the second: a function of the past alone."""
         (mean, _), (other, spread) = (
-            _gaussian_step.parts(law, x, t) for law, x in zip((self.left, self.right), state, strict=True)
+            gaussian_step.parts(law, x, t) for law, x in zip((self.left, self.right), state, strict=True)
         )
         return (mean - other) / spread
-
-
-def _reflected(normal: Array, apart: Array, uniform: Array) -> Array:
-    """A standard normal that equals `normal + apart` as often as can be, and is the mirror image of `normal` else."""
-    # log of the ratio of densities, phi(w + z) / phi(w), without cancellation
-    met = jnp.log(uniform) < -jnp.sum(apart * (normal + 0.5 * apart))
-    square = jnp.sum(apart**2)
-    mirrored = normal - 2 * apart * jnp.sum(apart * normal) / jnp.where(square > 0, square, 1.0)
-    return jnp.where(met | (square == 0), normal + apart, mirrored)
 
 
 class _Both(Observable):

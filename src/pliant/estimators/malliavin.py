@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Array, Float, PyTree
 
+from pliant.core import gaussian_step
 from pliant.core.contributions import Contribution, Covariance
 from pliant.core.errors import NotApplicable
 from pliant.core.estimator import Estimator, Problem
@@ -15,7 +16,7 @@ from pliant.core.laws import State
 from pliant.core.observable import Additive
 from pliant.core.rollout import Rollout
 from pliant.core.validate import positive_whole
-from pliant.estimators import _explicit, _gaussian_step
+from pliant.estimators import _explicit
 
 
 class Malliavin(Estimator):
@@ -65,7 +66,7 @@ class Malliavin(Estimator):
     def check(self, problem: Problem) -> None:
         super().check(problem)
         law = problem.law()
-        reason = _gaussian_step.refusal(law) or _gaussian_step.multiplicative(law)
+        reason = gaussian_step.refusal(law) or gaussian_step.multiplicative(law)
         if reason is not None:
             raise NotApplicable(
                 f"`Malliavin` cannot integrate by parts on {type(law).__name__}: {reason}; use BPTT or ForwardSensitivity for "
@@ -127,7 +128,7 @@ def _by_parts(
 ) -> Float[Array, " p"]:
     """What moving this step's noise by the tangent over the spread adds to the weight."""
     flat, place = ravel_pytree(problem.parameters)
-    spread = lambda flat: _gaussian_step.parts(problem.law(place(flat)), state, t)[1].ravel()
+    spread = lambda flat: gaussian_step.parts(problem.law(place(flat)), state, t)[1].ravel()
     trace = jax.grad(lambda flat: jnp.sum(jnp.log(jnp.abs(spread(flat)))))(flat)
     return tangent @ (noise.ravel() / spread(flat)) - share * trace
 
@@ -147,7 +148,7 @@ def _of_path(problem: Problem, rollout: Rollout) -> tuple[Array, PyTree, PyTree,
 
         def density(parameters: PyTree) -> Array:
             moving = jax.tree.map(lambda own, new: jnp.where(t == 0, new, own), state, begin(parameters))
-            return _gaussian_step.log_density(problem.law(parameters), moving, after, t)
+            return gaussian_step.log_density(problem.law(parameters), moving, after, t)
 
         gained = jax.grad(density)(problem.parameters)
         return jax.tree.map(jnp.add, weight, gained), observable.update(folded, law, after, t + 1)
