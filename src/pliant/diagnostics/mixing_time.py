@@ -1,48 +1,84 @@
 """How long a chain takes to forget where it started."""
 
-from typing import Any
+from typing import Any, overload
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from pliant.core import scout
+from pliant.core import scout, validate
 from pliant.core.laws import Evolve, HasPathDensity, require
+from pliant.diagnostics._meeting import REACH, Meeting, bounded, meeting_times, refuse
 from pliant.diagnostics._mixing import Mixing, stationary_law, steps_to_mix
 
+# An interval of this many pairs reaches down to the tolerance where none is left apart.
+_RESOLVED = 4
 
+
+@overload
+def mixing_time(
+    law: Evolve, *, coupling: str, horizon: int, key: PRNGKeyArray, lag: int | None = None, replicas: int = 1000,
+    tolerance: float = 0.25,
+) -> Meeting: ...  # fmt: skip
+@overload
+def mixing_time(
+    law: Evolve | None = None, *, grid: ArrayLike | None = None, transition: ArrayLike | None = None, tolerance: float = 0.25
+) -> Mixing: ...  # fmt: skip
 def mixing_time(
     law: Evolve | None = None,
     *,
     grid: ArrayLike | None = None,
     transition: ArrayLike | None = None,
     tolerance: float = 0.25,
-) -> Mixing:
+    coupling: str | None = None,
+    horizon: int | None = None,
+    lag: int | None = None,
+    replicas: int = 1000,
+    key: PRNGKeyArray | None = None,
+) -> Mixing | Meeting:
     r"""The mixing time $\min \{t : \max_x \| P^t(x, \cdot) - \pi \|_{TV} \le \varepsilon \}$, over the worst start.
 
-    **Arguments**: `tolerance` $\varepsilon$, and one of two forms:
+    **Arguments**: `tolerance` $\varepsilon$, and one of three forms:
 
     - `law` of one coordinate with a path density, and `grid`, shape (n,): positions, evenly spaced, that reach as far as
       the stationary density does; by default 400 points over twice the range that 16 short walks visit. The step's density
       on the grid is the transition matrix: half the spread of a step is spacing enough. Starts beyond the grid are not
       among the worst.
     - `transition`: a stochastic matrix, shape (n, n), its rows the laws of the next state.
+    - `law` of any number of coordinates, `coupling`, `horizon` and `key`: a bound from above, from the law's own start
+      instead of the worst one (start it far out). `replicas` pairs of copies run on a coupling: the first is `lag` L steps
+      ahead (as many as `horizon` by default), and the second meets it after $\tau$ steps of its own, at most `horizon`.
+      Then $\| P^t - \pi \|_{TV} \le \mathbb E \lceil (\tau - t) / L \rceil^+$, which is $P(\tau > t)$ where all have
+      met within L steps. "reflection": the second copy meets the first as often as a single step can, and mirrors its
+      noise else (on a spring no coupling of two states is better). "synchronous": one noise drives both until they are near;
+      for dynamics that contract.
 
     A chain that starts from one state forgets it in this many steps: burn-in should be several times as long. The
     spectral bracket is $(t_{rel} - 1) \ln \frac{1}{2 \varepsilon} \le t \le t_{rel} \ln \frac{1}{\varepsilon \pi_{min}}$.
 
-    Raises ValueError for a matrix that is not stochastic, a law of more coordinates, or a chain that does not mix (more
-    than one stationary law, or a periodic one). Cost: $O(n^3 \log t)$.
+    **Returns** a `Mixing`: `steps`, `relaxation`, `lower`, `upper`; by coupling a `Meeting`: `steps`, `interval`, `bound`
+    and its `standard_error` at every step up to the horizon (binomial), `times`.
 
-    Source: Levin, Peres and Wilmer, Markov Chains and Mixing Times (2009), section 4.5, theorems 12.3 and 12.4.
+    Raises ValueError for a matrix that is not stochastic, a law of more coordinates, a chain that does not mix (more
+    than one stationary law, or a periodic one), or copies that have not met at the horizon; `NotApplicable` for a coupling
+    of laws whose steps are not Gaussian with noise of one strength for every number of the state: they cannot meet. Cost:
+    $O(n^3 \log t)$; by coupling, L + 2 `horizon` forces a pair. A law whose step depends on time has no stationary law.
+
+    Source: Levin, Peres and Wilmer, Markov Chains and Mixing Times (2009), section 4.5, theorems 5.2, 12.3 and 12.4;
+    Biswas, Jacob and Vanetti, NeurIPS (2019), theorem 2.5, for the lag; Jacob, O'Leary and Atchadé, J. R. Stat. Soc. B 82,
+    543 (2020).
     """
-    if (law is None) == (transition is None):
-        raise ValueError("Give either `law` with `grid`, or `transition`, not both and not neither.")
     if not 0 < tolerance < 0.5:
         raise ValueError(f"Argument `tolerance` must lie between 0 and 1/2, but it was {tolerance}.")
+    if coupling is not None or horizon is not None or key is not None:
+        if grid is not None or transition is not None:
+            raise ValueError("Arguments `grid` and `transition` are for chains without `coupling`: leave them out.")
+        return _by_coupling(law, coupling, horizon, lag, replicas, key, tolerance)
+    if (law is None) == (transition is None):
+        raise ValueError("Give either `law` with `grid`, or `transition`, not both and not neither.")
     matrix = _on_grid(law, grid) if law is not None else _stochastic(np.asarray(transition, float))
     values = np.sort(np.abs(np.linalg.eigvals(matrix)))
     if len(values) > 1 and values[-2] > 1 - 1e-12:
@@ -58,6 +94,21 @@ def mixing_time(
         lower=float((relaxation - 1) * np.log(1 / (2 * tolerance))),
         upper=float(relaxation * np.log(1 / (tolerance * smallest))),
     )
+
+
+def _by_coupling(law: Any, coupling: Any, horizon: Any, lag: Any, replicas: int, key: Any, tolerance: float) -> Meeting:
+    if coupling not in REACH:
+        raise ValueError(f"Argument `coupling` must be one of {', '.join(REACH)}, but it was {coupling!r}.")
+    law, key = validate.evolving(law), validate.prng_key(key)
+    horizon, replicas = validate.positive_whole("horizon", horizon), validate.positive_whole("replicas", replicas)
+    lag = horizon if lag is None else validate.positive_whole("lag", lag)
+    if replicas * tolerance < _RESOLVED:
+        raise ValueError(
+            f"Argument `replicas` must be at least {_RESOLVED} / `tolerance` = {_RESOLVED / tolerance:.0f}, to tell it from "
+            f"zero, but it was {replicas}."
+        )
+    refuse(law)
+    return bounded(meeting_times(law, coupling, horizon, lag, replicas, key), lag, horizon, tolerance)
 
 
 def _stochastic(matrix: np.ndarray) -> Float[np.ndarray, "n n"]:
@@ -78,7 +129,7 @@ def _on_grid(law: Evolve, grid: ArrayLike | None) -> Float[np.ndarray, "n n"]:
     if size != 1:
         raise ValueError(
             f"Argument `law` must have a state of one number, but its state had {size}. For more, "
-            "pass a `transition` matrix, or watch `integrated_autocorrelation_time` of what you observe."
+            'pass coupling="reflection" with `horizon` and `key`, a bound from above, or a `transition` matrix.'
         )
     points = _visited(law) if grid is None else np.asarray(grid, float)
     logs = np.asarray(_log_density(law, state, jnp.asarray(points)), float)
