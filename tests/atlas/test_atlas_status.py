@@ -52,6 +52,7 @@ def test_csv_has_a_line_a_cell(folder, capsys):
         if row["state"] == "done":
             assert float(row["value"]) == pytest.approx(result["value"], rel=1e-5)
             assert row["parameter"] == "potential.a"
+            assert (row["bias"], row["order"]) == (("0.0001", "2") if row["estimator"] == "Pathwise" else ("", ""))
         else:
             assert row["value"] == "" and row["why"]
     store.close()

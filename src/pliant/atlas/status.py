@@ -24,7 +24,8 @@ _WIDTH_OF_A_FILE = 180
 _CSV_COLUMNS = (
     *("system", "dynamics", "estimator", "options", "dt", "horizon", "burn_in", "replicas", "state", "verdict"),
     *("parameter", "value", "standard_error", "truth", "truth_error", "z_score", "snr"),
-    *("tail_index", "norm_stability", "effective_dimension", "seconds", "compile_seconds", "bytes", "why"),
+    *("tail_index", "norm_stability", "effective_dimension", "bias", "order"),
+    *("seconds", "compile_seconds", "bytes", "why"),
 )
 
 
@@ -48,10 +49,11 @@ def show(folder: Path, as_json: bool = False, as_csv: bool = False) -> None:
 
 def _flat(entry: dict[str, Any]) -> dict[str, Any]:
     """A row of one level: numbers to six digits, the options and whatever speaks against the cell as text."""
-    first = (entry.get("components") or [{}])[0]
+    first, finest = (entry.get("components") or [{}])[0], (entry.get("bias") or [{}])[-1]
     why = entry.get("reason") or entry.get("error") or " ".join(entry.get("reasons", []))
     options = " ".join(f"{key}={value}" for key, value in entry["options"].items())
     row = {**entry, **(entry.get("figures") or {}), "parameter": first.get("parameter"), "options": options, "why": why}
+    row |= {"bias": finest.get("difference"), "order": finest.get("order")}
     return {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
 
 
