@@ -47,6 +47,12 @@ class SpringSystem:
             value=0.5, gradient=gradient, value_error=0.03, gradient_error=doubt, source="by hand", of="discretised"
         )
 
+    def continuum(self, law, observable, horizon):
+        exact = Harmonic(k=jnp.array(-0.25))
+        return SimpleNamespace(
+            value=0.5, gradient=exact, value_error=0.0, gradient_error=0.0, source="kT / k", of="exact stationary"
+        )
+
 
 @pytest.fixture(autouse=True)
 def spring(monkeypatch):
@@ -64,6 +70,12 @@ def test_a_gradient_is_held_against_the_truth():
     assert result["observable"]["truth"] == 0.5 and abs(result["observable"]["z_score"]) < 4
     assert (result["state"], result["truth_source"], result["truth_of"]) == ("done", "by hand", "discretised")
     assert result["verdict"] in ("trusted", "imprecise", "untrusted")
+
+
+def test_what_solves_for_the_steady_state_is_held_against_that_of_the_continuum():
+    result = measuring.execute(dataclasses.replace(CELL, estimator="Implicit", options=(("method", "grid"),)))
+    assert result["truth_source"] == "kT / k" and abs(result["z_score"]) < 4
+    assert result["standard_error"] < 1e-6
 
 
 def test_a_cell_is_a_pure_function_of_its_specification_and_compiles_once():

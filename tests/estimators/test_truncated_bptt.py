@@ -10,6 +10,7 @@ from test_mutants import SYSTEM
 import pliant
 from pliant.dynamics import OverdampedLangevin
 from pliant.estimators import BPTT, TruncatedBPTT
+from pliant.estimators.truncated_bptt import _Truncated
 from pliant.observables import Final, TimeAverage, Work
 from pliant.potentials import DrivenTrap
 
@@ -93,6 +94,18 @@ def test_a_window_longer_than_the_memory_is_trusted():
         progress=False,
     )
     assert found.verdict.trusted
+
+
+@pytest.mark.parametrize(
+    ("change", "spread", "words"),
+    [(0.0, 0.01, None), (5.0, 0.01, "is larger than the error bar"), (0.0, 50.0, "may be larger than the error bar")],
+)
+def test_a_bias_that_is_not_known_to_be_small_is_not_trusted(change, spread, words):
+    """The gradient has an error bar of 0.1 here."""
+    noise = jax.random.normal(jax.random.key(0), (2, 400))
+    narrow = 1 + 2 * noise[0]
+    found = _Truncated(jnp.zeros(400), narrow, None, narrow + change + spread * noise[1], 50).findings()
+    assert len(found) == (words is not None) and all(words in reason for reason in found)
 
 
 class Uncut(TruncatedBPTT):

@@ -162,3 +162,12 @@ def test_no_truth_for_what_is_not_solved():
     assert AlanineDipeptide().defaults["BAOAB"]["burn_in"] < AlanineDipeptide().defaults["BAOAB"]["horizon"]
     with pytest.raises(ValueError, match="HarmonicOscillator"):
         OrnsteinUhlenbeck().law(BAOAB)
+
+
+def test_the_continuum_under_a_time_step_is_that_of_the_boltzmann_density():
+    system, observable = DoubleWellSystem(), DoubleWellSystem().observable(10)
+    law = system.law(OverdampedLangevin, 0.05)
+    assert system.truth(law, observable, 100).of == "discretised"
+    assert system.continuum(law, observable, 100).value == system.truth(system.law(BAOAB, 0.05), observable, 100).value
+    assert system.continuum(law, PathFunctional(), 100) is None
+    assert OrnsteinUhlenbeck().continuum(OrnsteinUhlenbeck().law(dt=0.1), OrnsteinUhlenbeck().observable(1), 9) is None

@@ -50,9 +50,18 @@ def _measure(cell: Cell) -> dict[str, Any]:
         ),
         cell.group,
     )
-    truth = system.truth(law, observable, cell.horizon)
+    known = system.continuum if _solves(law, observable, estimator, system) else system.truth
+    truth = known(law, observable, cell.horizon)
     biases = bias(estimator, law, system, cell)
     return record(estimate, truth) | {"figures": figures(estimate), "bias": biases} | cost.as_dict()
+
+
+def _solves(law: Any, observable: Any, estimator: Any, system: Any) -> bool:
+    """Whether the estimator finds the steady state of the continuous dynamics, without a trajectory."""
+    from pliant.core import prepare
+
+    problem, _ = prepare.stated(law, observable, estimator, system.wrt)
+    return estimator.solves(problem)
 
 
 def record(estimate: Any, truth: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ class TruncatedBPTT(Estimator):
 
     **Arguments**: `window` W >= 1, in steps. From the horizon on it is `BPTT` itself. `measure`: whether the derivative
     with a window of 2 W is taken as well, on the same trajectories. What changes is told in the verdict, as an estimate of
-    the bias; the gradient is untrusted where that change is resolved and larger than the error bar.
+    the bias; the gradient is untrusted unless that change, with two standard errors of its own, is within the error bar.
 
     For chaos, where the full derivative explodes, and for learning, where a bias may be better than a variance. Cost: two
     reverse runs (one without `measure`), memory as `BPTT` with checkpoints. The error bar is that of the truncated
@@ -118,11 +118,13 @@ class _Truncated(Direct):
 
     def findings(self) -> list[str]:
         change, error, _, own = self._change()
-        if not change > max(4 * error, HALF_WIDTH * own):
+        if change + 2 * error <= HALF_WIDTH * own:
             return []
+        resolved = change > max(4 * error, HALF_WIDTH * own)
+        what = "is larger than the error bar" if resolved else "may be larger than the error bar, and is not resolved"
         return [
-            f"the truncation bias is larger than the error bar: a window of {2 * self.window} steps in place of {self.window} "
-            f"changes the gradient by {change:.2g} ± {error:.1g}; widen the window, or use BPTT, Girsanov or Reweighting."
+            f"the truncation bias {what}: a window of {2 * self.window} steps in place of {self.window} changes the "
+            f"gradient by {change:.2g} ± {error:.1g}; widen the window, or use BPTT, Girsanov or Reweighting."
         ]
 
     def _change(self) -> list[float]:

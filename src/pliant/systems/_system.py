@@ -42,6 +42,11 @@ class System(eqx.Module):
     def truth(self, law: Any, observable: Observable, horizon: int) -> Truth | None:
         """What is known about this law, observable and horizon; None where nothing is."""
 
+    def continuum(self, law: Any, observable: Observable, horizon: int) -> Truth | None:
+        """What is known about the stationary state of the continuous dynamics, for estimators that solve for it."""
+        found = self.truth(law, observable, horizon)
+        return found if found is not None and found.of == "exact stationary" else None
+
 
 class OneCoordinate(System):
     """A system of one coordinate: its observable is x^2, its parameters are those of its potential."""

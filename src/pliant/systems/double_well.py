@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from pliant.core.observable import Observable
 from pliant.dynamics import OverdampedLangevin, VelocityVerlet
 from pliant.potentials import DoubleWell
 from pliant.systems._shells import Shells
-from pliant.systems._system import OneCoordinate, build, canonical, numbers
+from pliant.systems._system import OneCoordinate, build, canonical, numbers, squared_distance, weights
 from pliant.systems._transfer import Transfer
 from pliant.systems._truth import QUADRATURE, Truth, exact
 from pliant.systems._well import EDGE, stationary_square
@@ -50,14 +51,19 @@ class DoubleWellSystem(OneCoordinate):
         "OverdampedLangevin": dict(dt=0.0025, horizon=5000, burn_in=2000, replicas=1024),
         **{
             name: dict(dt=0.05, horizon=1000, burn_in=200, replicas=1024)
-            for name in ("Langevin", "BAOAB", "OBABO", "ABOBA", "GeneralizedLangevin")
+            for name in ("Langevin", "BAOAB", "OBABO", "ABOBA")
         },
+        "GeneralizedLangevin": dict(dt=0.05, horizon=2000, burn_in=1000, replicas=1024),
         "VelocityVerlet": dict(dt=0.02, horizon=150, burn_in=0, replicas=1024),
     }
 
     def law(self, dynamics: type = OverdampedLangevin, dt: float = 0.01) -> Any:
         potential = DoubleWell(a=jnp.array(self.a), b=jnp.array(self.b))
         return build(dynamics, potential, x0=jnp.full(1, self.x0), dt=dt, kT=self.kT)
+
+    def continuum(self, law: Any, observable: Observable, horizon: int) -> Truth | None:
+        sampled = canonical(law) and weights(observable, squared_distance, horizon) is not None
+        return _stationary(law) if sampled else None
 
     def average_square(self, law: Any, weight: Float[np.ndarray, " horizon"]) -> Truth | None:
         if isinstance(law, OverdampedLangevin) and law.scheme == "euler_maruyama":

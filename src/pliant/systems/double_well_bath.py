@@ -16,7 +16,7 @@ from pliant.systems._system import System, build, canonical, weights
 from pliant.systems._truth import QUADRATURE, Truth, exact
 from pliant.systems._well import stationary_square
 
-_INERTIAL = ("Langevin", "BAOAB", "OBABO", "ABOBA", "GeneralizedLangevin")
+_INERTIAL = ("Langevin", "BAOAB", "OBABO", "ABOBA")
 
 
 class _WellBesideSprings(Potential):
@@ -63,6 +63,7 @@ class DoubleWellBath(System):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "OverdampedLangevin": dict(dt=0.0025, horizon=5000, burn_in=2000, replicas=512),
         **{name: dict(dt=0.05, horizon=1000, burn_in=200, replicas=512) for name in _INERTIAL},
+        "GeneralizedLangevin": dict(dt=0.05, horizon=2000, burn_in=1000, replicas=512),
         "NoseHooverChain": dict(dt=0.05, horizon=2000, burn_in=400, replicas=512),
         "ESH": dict(dt=0.05, horizon=4000, burn_in=800, replicas=512),
         "VelocityVerlet": dict(dt=0.02, horizon=150, burn_in=0, replicas=512),
