@@ -58,6 +58,37 @@ def test_strong_kicks_keep_their_digits():
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(moved))
 
 
+def boosted(direction, log_speed, push):
+    """A kick as what it is, a Lorentz boost of (u, 1): a matrix exponential, smooth in every push."""
+    n = push.size
+    boost = jnp.zeros((n + 1, n + 1)).at[:n, n].set(push).at[n, :n].set(push)
+    moved = jax.scipy.linalg.expm(boost) @ jnp.append(direction, 1.0)
+    return moved[:n] / moved[n], log_speed + jnp.log(moved[n])
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-6, 1e-3, 0.3, 3.0])
+def test_derivatives_of_a_kick_are_those_of_a_boost(size):
+    """First ones in both modes, and second ones; pushed anywhere, along the direction and against it."""
+    pointing, start = jnp.array([0.6, -0.3, 0.8]), jnp.array(0.2)
+    pushes = jnp.array([[0.5, 0.7, 0.1], [0.6, -0.3, 0.8], [-0.6, 0.3, -0.8]])
+    pushes = size * pushes / jnp.linalg.norm(pushes, axis=1, keepdims=True)
+
+    def of(kicked):
+        def moved(pointing, start, push):
+            return jnp.concatenate(
+                [jnp.atleast_1d(x) for x in kicked(pointing / jnp.linalg.norm(pointing), start, push)]
+            )
+
+        every, axes = (0, 1, 2), (None, None, 0)
+        found = moved, jax.jacfwd(moved, every), jax.jacrev(moved, every), jax.hessian(moved, every)
+        return [jax.vmap(f, axes)(pointing, start, pushes) for f in found]
+
+    ours, exact = of(kick), of(boosted)
+    # Second derivatives are quotients by the push.
+    for mine, true, digits in zip(ours, exact, (1e-13, 1e-11, 1e-11, 1e-8), strict=True):
+        jax.tree.map(lambda x, y, digits=digits: np.testing.assert_allclose(x, y, rtol=digits, atol=digits), mine, true)
+
+
 def test_a_vanishing_gradient_gives_the_free_motion_and_its_exact_derivative():
     law = ESH(Harmonic(), x0=jnp.zeros(2), dt=0.1, v0=jnp.array([0.6, 0.8]))
     state = law.init(jax.random.key(0))
