@@ -1,0 +1,43 @@
+"""The matrix in small runs: every estimator on every dynamics ends with a number or with a reason in physics."""
+
+import subprocess
+import sys
+
+import pytest
+
+import pliant.dynamics
+import pliant.estimators
+from pliant.atlas import config, report
+from pliant.atlas.rows import rows
+from pliant.atlas.store import Store
+
+# A flow has a vector field in place of a potential; the others are words of the same letters as BAOAB and OBABO.
+_APART = {"Flow", "Langevin", "ABOBA"}
+
+
+def names(package) -> set[str]:
+    """The classes of a package of components."""
+    return {name for name, found in package.components().items() if isinstance(found, type)}
+
+
+def test_both_forms_hold_every_estimator():
+    quick, full = (config.load(config.find(name)) for name in ("matrix_quick", "matrix"))
+    assert {cell.estimator for cell in quick.cells} == {cell.estimator for cell in full.cells}
+    assert {cell.estimator for cell in full.cells} == names(pliant.estimators)
+    assert {cell.dynamics for cell in quick.cells} == names(pliant.dynamics) - _APART
+
+
+@pytest.mark.slow
+def test_the_quick_matrix_runs(tmp_path):
+    command = [sys.executable, "-m", "pliant", "atlas", "run", "matrix_quick", "--out", str(tmp_path), "--workers", "1"]
+    subprocess.run(command, check=True, capture_output=True)
+    store = Store.open(tmp_path)
+    table = rows(store)
+    store.close()
+    assert [(row["id"], row.get("error")) for row in table if row["state"] not in ("done", "not_applicable")] == []
+    assert all(len(row["reason"]) > 40 for row in table if row["state"] == "not_applicable")
+    # Every dynamics has an estimator that is trusted, and every estimator a dynamics that it serves.
+    done = [row for row in table if row["state"] == "done"]
+    assert {row["dynamics"] for row in done if row["verdict"] == "trusted"} >= {row["dynamics"] for row in table}
+    assert {row["estimator"] for row in done} == {row["estimator"] for row in table}
+    assert report.write(tmp_path).stat().st_size > 1_000_000
