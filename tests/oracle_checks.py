@@ -1,5 +1,9 @@
-"""How an estimate is held against an exact answer: in standard errors, and with errors small enough to mean something."""
+"""How an estimate is held against an exact answer: in standard errors, and with errors small enough to mean something.
 
+And how an error bar is: by how often its interval holds the answer.
+"""
+
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -9,13 +13,17 @@ import jax.numpy as jnp
 import numpy as np
 
 import pliant
-from pliant.core.estimate import GradientEstimate
+from pliant.core import engine, prepare
+from pliant.core.contributions import Contribution
+from pliant.core.estimate import GradientEstimate, mean_and_error
 from pliant.core.estimator import Estimator
+from pliant.core.verdict import HALF_WIDTH
 from pliant.systems import _affine
 from pliant.systems._system import squared_distance, weights
 
 # One in 16,000 for a Gaussian: a failure at a fixed key means a fault.
 LIMIT = 4.0
+REPEATS = 1000
 
 
 def flat(tree: Any) -> np.ndarray:
@@ -60,6 +68,48 @@ def run(
         wrt=wrt,
         progress=False,
     )
+
+
+def gathered(
+    law: Any,
+    observable: Any,
+    estimator: Estimator,
+    wrt: Callable,
+    horizon: int,
+    replicas: int,
+    chunk: int | None = None,
+) -> Contribution:
+    """What `gradient` gathers before it averages."""
+    problem = prepare.problem(law, observable.at_horizon(horizon), wrt)
+    estimator = estimator.at_horizon(problem, horizon)
+    settings = prepare.settings(problem, estimator, horizon, replicas, jax.random.key(11), 1e9, "fused", None)
+    settings = dataclasses.replace(settings, chunk=chunk or settings.chunk)
+    return engine.gather(problem, estimator, settings, progress=False)[0]
+
+
+def covers(
+    capsys: Any, row: str, found: Contribution, truth: Any, size: int, wrt: Callable = lambda tree: tree
+) -> None:
+    """Nominal 95 % intervals hold the truth in 93-97 % of the repeats, which are groups of one run's replicas.
+
+    Replicas are independent: groups of them are what separate calls with as many keys would give. The truth has the
+    structure that `wrt` gives.
+    """
+    held, off, errors = [], [], []
+    for first in range(0, len(found.observable), size):  # pyright: ignore[reportAttributeAccessIssue]
+        group = jax.tree.map(lambda leaf, first=first: leaf[first : first + size], found)
+        leaves = [np.reshape(leaf, (size, -1)) for leaf in jax.tree.leaves(wrt(group.influence()))]
+        mean, error = mean_and_error(np.concatenate(leaves, axis=1))
+        held.append(np.abs(mean - flat(truth)) <= HALF_WIDTH * error)
+        off.append(mean - flat(truth))
+        errors.append(error)
+    assert len(held) >= REPEATS
+    share, bias = np.mean(held, axis=0), np.mean(off, axis=0) / np.mean(errors, axis=0)
+    with capsys.disabled():
+        shown = " ".join(f"{100 * one:.1f}" for one in share)
+        print(f"\n{row}, {size}: {shown} %, bias/error {np.round(bias, 2)}", end="")
+    assert np.all(np.abs(bias) < 0.2), bias
+    assert np.all((share >= 0.93) & (share <= 0.97)), share
 
 
 def affine_truth(law: Any, observable: Any, horizon: int, parameter: str) -> tuple[float, float]:

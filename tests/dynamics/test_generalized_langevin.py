@@ -9,14 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracle_checks import check, name, run, within
+from oracle_checks import REPEATS, check, covers, gathered, name, run, within
 from scipy.linalg import expm
 
 import pliant
 from pliant.dynamics import GeneralizedLangevin, Langevin
 from pliant.dynamics import generalized_langevin as module
 from pliant.dynamics._propagator import propagator, propagator_and_noise
-from pliant.estimators import BPTT, ForwardSensitivity, Girsanov, Reweighting
+from pliant.estimators import BPTT, ForwardSensitivity, Girsanov, Reweighting, ScoreFunction
 from pliant.observables import Final, PathFunctional, TimeAverage
 from pliant.potentials import DoubleWell, DrivenTrap, Harmonic
 from pliant.systems._affine import Affine
@@ -318,6 +318,14 @@ def test_path_scores_of_a_whole_drift_matrix() -> None:
     slopes = np.array([(average(CHAIN + e) - average(CHAIN - e)) / 2e-5 for e in 1e-5 * np.eye(9).reshape(9, 3, 3)])
     estimate = run(moving, Final(squared_distance), Girsanov(), lambda law: law.drift_matrix, 3, 200_000)
     check(estimate, slopes, value=average(CHAIN))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("estimator", [Girsanov(), ScoreFunction("optimal")], ids=name)
+def test_coverage_of_path_scores(estimator: Any, capsys: Any) -> None:
+    moving = clay("OBABO", 0.5)
+    found = gathered(moving, Final(squared_distance), estimator, everything, 2, REPEATS * 2048)
+    covers(capsys, f"{name(estimator)}, generalised Langevin", found, truth(moving, 2)[1], 2048, everything)
 
 
 class Undetached(GeneralizedLangevin):

@@ -6,13 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracle_checks import check, flat, run
+from oracle_checks import REPEATS, check, covers, flat, gathered, run
 
 import pliant
-from pliant.core import engine, prepare
 from pliant.core.contributions import Direct
-from pliant.core.estimate import mean_and_error
-from pliant.core.verdict import HALF_WIDTH
 from pliant.dynamics import OverdampedLangevin
 from pliant.estimators import (
     BPTT,
@@ -179,19 +176,5 @@ def test_cross_fitting_is_unbiased_where_in_sample_weights_are_not(pool):
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [256, 4096])
 def test_coverage(size, capsys):
-    """Nominal 95 % intervals in 1000 repeats: groups of one run's replicas."""
-    observable = OBSERVABLE.at_horizon(HORIZON)
-    problem = prepare.problem(LAW, observable, SYSTEM.wrt)
-    estimator = Combined().at_horizon(problem, HORIZON)
-    settings = prepare.settings(problem, estimator, HORIZON, 1000 * size, jax.random.key(11), 1e9, "fused", None)
-    found, _ = engine.gather(problem, estimator, settings, progress=False)
-    held, bias = [], []
-    for first in range(0, 1000 * size, size):
-        group = jax.tree.map(lambda leaf, first=first: leaf[first : first + size], found)
-        mean, error = mean_and_error(group.influence().potential.k)
-        held.append(abs(mean - float(TRUTH.gradient.k)) < HALF_WIDTH * error)
-        bias.append((mean - float(TRUTH.gradient.k)) / error)
-    with capsys.disabled():
-        print(f"\nCombined, harmonic, {size}: {100 * np.mean(held):.1f} %, bias/error {np.mean(bias):.2f}", end="")
-    assert abs(np.mean(bias)) < 0.2
-    assert 0.93 <= np.mean(held) <= 0.97
+    found = gathered(LAW, OBSERVABLE, Combined(), SYSTEM.wrt, HORIZON, REPEATS * size)
+    covers(capsys, "Combined, harmonic", found, TRUTH.gradient, size)

@@ -2,17 +2,13 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracle_checks import affine_truth, check, flat, run
+from oracle_checks import REPEATS, affine_truth, check, covers, flat, gathered, run
 
 import pliant
-from pliant.core import engine, prepare
 from pliant.core.contributions import Direct
-from pliant.core.estimate import mean_and_error
-from pliant.core.verdict import HALF_WIDTH
 from pliant.dynamics import OBABO, OverdampedLangevin, VelocityVerlet
 from pliant.estimators import BPTT, ControlVariates, Girsanov, Reweighting
 from pliant.estimators import _variates as variates_of
@@ -148,20 +144,5 @@ def test_cross_fitting_is_unbiased_where_in_sample_coefficients_are_not(kind):
 @pytest.mark.slow
 @pytest.mark.parametrize("base", [BPTT(), Girsanov()], ids=["BPTT", "Girsanov"])
 def test_coverage(base, capsys):
-    """Nominal 95 % intervals in 1000 repeats: groups of one run's replicas."""
-    size = 4096
-    problem = prepare.problem(LAW, OBSERVABLE.at_horizon(HORIZON), SYSTEM.wrt)
-    estimator = ControlVariates(base).at_horizon(problem, HORIZON)
-    settings = prepare.settings(problem, estimator, HORIZON, 1000 * size, jax.random.key(11), 1e9, "fused", None)
-    found, _ = engine.gather(problem, estimator, settings, progress=False)
-    held, bias = [], []
-    for first in range(0, 1000 * size, size):
-        group = jax.tree.map(lambda leaf, first=first: leaf[first : first + size], found)
-        mean, error = mean_and_error(group.influence().potential.k)
-        held.append(abs(mean - float(TRUTH.gradient.k)) < HALF_WIDTH * error)
-        bias.append((mean - float(TRUTH.gradient.k)) / error)
-    row = f"ControlVariates({type(base).__name__}), harmonic, {size}"
-    with capsys.disabled():
-        print(f"\n{row}: {100 * np.mean(held):.1f} %, bias/error {np.mean(bias):.2f}", end="")
-    assert abs(np.mean(bias)) < 0.2
-    assert 0.93 <= np.mean(held) <= 0.97
+    found = gathered(LAW, OBSERVABLE, ControlVariates(base), SYSTEM.wrt, HORIZON, REPEATS * 4096)
+    covers(capsys, f"ControlVariates({type(base).__name__}), harmonic", found, TRUTH.gradient, 4096)

@@ -1,12 +1,13 @@
 """Velocities integrated out of stationary averages: exact derivatives, less variance, refusals."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracle_checks import check, run
+from oracle_checks import REPEATS, check, covers, gathered, run
 from scipy.stats import norm
 
 import pliant
@@ -25,11 +26,16 @@ def average(observable: Any) -> Any:
     return run(LAW, observable, Reweighting(), lambda law: (law.potential.k, law.kT, law.mass), 512, 2000)
 
 
+SMOOTH_TRUTH = (-KT / K**2, 1 / K + 1 / MASS, np.array([-KT / MASS**2]))
+SPREAD = np.sqrt(KT / MASS)
+SLOPE = norm.pdf(EDGE / SPREAD) * EDGE / SPREAD / 2
+JUMP_TRUTH = (0.0, SLOPE / KT, np.array([-SLOPE / MASS]))
+
+
 def test_a_smooth_function_of_both():
     r"""$\langle (x + v)^2 \rangle = kT / k + kT / m$, with less variance than what samples velocities."""
     found, plain = average(VelocityAveraged(MIXED)), average(MIXED)
-    truth = (-KT / K**2, 1 / K + 1 / MASS, np.array([-KT / MASS**2]))
-    check(found, truth, value=KT / K + KT / MASS)
+    check(found, SMOOTH_TRUTH, value=KT / K + KT / MASS)
     assert found.observable.standard_error < 0.9 * plain.observable.standard_error
     for a, b in zip(jax.tree.leaves(found.standard_error), jax.tree.leaves(plain.standard_error), strict=True):
         assert np.all(a < b)
@@ -37,10 +43,8 @@ def test_a_smooth_function_of_both():
 
 def test_a_jump_in_the_velocity():
     r"""$P(v > c) = \Phi(-c / s)$ with $s^2 = kT / m$: with less than half the noise."""
-    s = np.sqrt(KT / MASS)
     found, plain = average(VelocityAveraged(FAST)), average(FAST)
-    slope = norm.pdf(EDGE / s) * EDGE / s / 2
-    check(found, (0.0, slope / KT, np.array([-slope / MASS])), value=norm.cdf(-EDGE / s))
+    check(found, JUMP_TRUTH, value=norm.cdf(-EDGE / SPREAD))
     assert found.observable.standard_error < 0.5 * plain.observable.standard_error
 
 
@@ -53,9 +57,22 @@ class HeldVelocities(VelocityAveraged):
 
 
 def test_held_velocities_fail():
-    truth = (-KT / K**2, 1 / K + 1 / MASS, np.array([-KT / MASS**2]))
     with pytest.raises(AssertionError):
-        check(average(HeldVelocities(MIXED)), truth)
+        check(average(HeldVelocities(MIXED)), SMOOTH_TRUTH)
+
+
+WAVE = TimeAverage(lambda state: jnp.sum(jnp.cos(state.position + state.velocity)))
+HEIGHT = np.exp(-KT * (1 / K + 1 / MASS) / 2)
+WAVE_TRUTH = (HEIGHT * KT / K**2 / 2, -HEIGHT * (1 / K + 1 / MASS) / 2, np.array([HEIGHT * KT / MASS**2 / 2]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("observable", "truth"), [(WAVE, WAVE_TRUTH), (FAST, JUMP_TRUTH)], ids=["smooth", "jump"])
+def test_coverage(observable, truth, capsys):
+    r"""$\langle \cos(x + v) \rangle = e^{-(kT/k + kT/m)/2}$, and the jump; the start is forgotten to one part in e^16."""
+    wrt, late = lambda law: (law.potential.k, law.kT, law.mass), dataclasses.replace(observable, burn_in=32)
+    found = gathered(LAW, VelocityAveraged(late, nodes=8), Reweighting(), wrt, 80, REPEATS * 256)
+    covers(capsys, "VelocityAveraged", found, truth, 256, wrt)
 
 
 def test_refusals():
