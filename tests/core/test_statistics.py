@@ -73,3 +73,10 @@ def test_effective_sample_size() -> None:
     assert statistics.effective_sample_size(np.ones(10)) == pytest.approx(10)
     assert statistics.effective_sample_size([1.0, 0.0, 0.0]) == pytest.approx(1)
     assert statistics.effective_sample_size([2.0, 1.0]) == pytest.approx(9 / 5)
+
+
+def test_the_error_of_the_tail_index_is_cautious():
+    """The spread of 300 indices of Student's t with four degrees of freedom, k = 1/4, and a third more at most."""
+    rng = np.random.default_rng(3)
+    found = [statistics.tail_index(rng.standard_t(4, size=2000)) for _ in range(300)]
+    assert 1.1 < statistics.tail_index_error(0.25, 2000) / np.std(found) < 1.5
