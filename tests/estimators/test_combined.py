@@ -21,6 +21,7 @@ from pliant.estimators import (
     Reweighting,
     TruncatedBPTT,
 )
+from pliant.estimators import combined as module
 from pliant.estimators.combined import _least_variance, _Pool
 from pliant.observables import Final, TimeAverage
 from pliant.systems import DoubleWellSystem, OrnsteinUhlenbeck
@@ -68,6 +69,21 @@ def test_a_member_without_variance_is_left_out():
     z = (flat(found.value) - flat(truth.gradient)) / flat(found.standard_error)
     assert np.all(np.abs(z) < 4), z
     assert np.all(flat(found.standard_error) < 1.02 * flat(good.standard_error))
+
+
+def left_out(found: Any, size: int) -> float:
+    """The share of groups of `size` replicas in which a member was left out of a fold."""
+    groups = (jax.tree.map(lambda leaf, i=i: leaf[i : i + size], found) for i in range(0, len(found.observable), size))
+    return float(np.mean([np.any(np.all(group._combine()[1] == 0, axis=2)) for group in groups]))
+
+
+def test_members_with_all_moments_are_rarely_left_out(monkeypatch):
+    """Products of two squared normals: their tail index is seen above 1/2 in one of six sets of 2000, by chance."""
+    found = gathered(LAW, OBSERVABLE, Combined(), SYSTEM.wrt, HORIZON, 200 * 2000)
+    assert left_out(found, 2000) < 0.05
+    # The mutant without the error of the index.
+    monkeypatch.setattr(module, "tail_index_error", lambda index, size: 0.0 * index)
+    assert left_out(found, 2000) > 0.1
 
 
 def test_pathwise_members_are_left_out_where_the_observable_jumps():
