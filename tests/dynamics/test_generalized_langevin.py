@@ -16,7 +16,7 @@ import pliant
 from pliant.dynamics import GeneralizedLangevin, Langevin
 from pliant.dynamics import generalized_langevin as module
 from pliant.dynamics._propagator import propagator, propagator_and_noise
-from pliant.estimators import BPTT, ForwardSensitivity, Girsanov, Reweighting, ScoreFunction
+from pliant.estimators import BPTT, Adjoint, ForwardSensitivity, Girsanov, Reweighting, ScoreFunction
 from pliant.observables import Final, PathFunctional, TimeAverage
 from pliant.potentials import DoubleWell, DrivenTrap, Harmonic
 from pliant.systems._affine import Affine
@@ -318,6 +318,58 @@ def test_path_scores_of_a_whole_drift_matrix() -> None:
     slopes = np.array([(average(CHAIN + e) - average(CHAIN - e)) / 2e-5 for e in 1e-5 * np.eye(9).reshape(9, 3, 3)])
     estimate = run(moving, Final(squared_distance), Girsanov(), lambda law: law.drift_matrix, 3, 200_000)
     check(estimate, slopes, value=average(CHAIN))
+
+
+# The stochastic differential equation behind the scheme.
+
+
+def test_a_short_step_is_drift_and_diffusion() -> None:
+    """What is left of a step beside drift dt + diffusion dW falls as dt^(3/2), by 2^(3/2) for half a step."""
+    noise = jax.random.normal(jax.random.key(0), (2, 2, 1))
+
+    def left(dt: float) -> np.ndarray:
+        moving = clay("OBABO", dt)
+        state = moving.init(jax.random.key(1))
+        moved, parts = moving.step(state, noise, 0), (moving.drift(state, 0), moving.diffusion(state, 0))
+        shaken = moving.increments(noise)
+        every = lambda x: np.concatenate([np.ravel(part) for part in (x.position, x.velocity, x.auxiliary)])
+        drift, diffusion = map(every, parts)
+        return np.linalg.norm(every(moved) - every(state) - dt * drift - diffusion * every(shaken))
+
+    assert left(1e-4) / left(0.5e-4) == pytest.approx(2**1.5, rel=0.05)
+
+
+def bias_of_the_continuous_adjoint(kind: type, dt: float) -> np.ndarray:
+    """Beside backpropagation on the same noise, after a time of 1.2."""
+    moving, horizon = clay("OBABO", dt), round(1.2 / dt)
+    moving = kind(moving.potential, **{key: getattr(moving, key) for key in ("x0", "dt", "splitting", *PARAMETERS)})
+    found = [
+        run(moving, Final(squared_distance), one, everything, horizon, 20_000)
+        for one in (Adjoint("continuous"), BPTT())
+    ]
+    continuous, discrete = (np.array([float(leaf) for leaf in jax.tree.leaves(one.value)]) for one in found)
+    return continuous - discrete
+
+
+class OneNormal(GeneralizedLangevin):
+    """A mutant: the second normal alone for the auxiliary velocity, whose noise goes along with the velocity's."""
+
+    def increments(self, noise: Any) -> Any:
+        found = super().increments(noise)
+        alone = jnp.sqrt(self._thermostat_time) * jnp.sum(noise, axis=0)[1:]
+        return eqx.tree_at(lambda state: state.auxiliary, found, alone)
+
+
+@pytest.mark.parametrize("kind", [GeneralizedLangevin, OneNormal], ids=name)
+def test_the_continuous_adjoint_is_off_by_second_order(kind: type) -> None:
+    coarse, fine = (np.linalg.norm(bias_of_the_continuous_adjoint(kind, dt)) for dt in (0.2, 0.1))
+    assert (3.0 < coarse / fine < 6.0) == (kind is GeneralizedLangevin), coarse / fine
+
+
+def test_a_drift_matrix_has_no_diagonal_diffusion() -> None:
+    moving = law(x0=jnp.ones(1), drift_matrix=jnp.asarray(CHAIN))
+    with pytest.raises(pliant.CapabilityError, match="`HasDrift`.*A \\+ A\\^T.*give friction and tau"):
+        run(moving, Final(squared_distance), Adjoint("continuous"), lambda law: law.x0, 4, 10)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from jax.core import Tracer
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from pliant.core.laws import HasPathDensity, HasStationaryDensity, Invertible, Step
+from pliant.core.laws import HasDrift, HasPathDensity, HasStationaryDensity, Invertible, Step
 from pliant.core.noise import Normal
 from pliant.core.trees import stop_gradient
 from pliant.core.validate import positive
@@ -36,7 +36,7 @@ def _as_matrix(drift_matrix: Any) -> Float[Array, "modes modes"] | None:
     return None if drift_matrix is None else as_position(drift_matrix)
 
 
-class GeneralizedLangevin(Split, HasPathDensity, HasStationaryDensity, Invertible):
+class GeneralizedLangevin(Split, HasPathDensity, HasStationaryDensity, Invertible, HasDrift):
     r"""Langevin dynamics with a memory kernel, $m \dot v = F(x) - m \int_0^t K(t - s) v(s)\,ds + \text{noise}$.
 
     Markovian embedding: with auxiliary velocities s (one more row of A each), $z = (v, s)$ follows
@@ -56,7 +56,9 @@ class GeneralizedLangevin(Split, HasPathDensity, HasStationaryDensity, Invertibl
     Auxiliary velocities start from their canonical law. Averages are as accurate as those of `Langevin` with the same
     word: on a harmonic potential those of BAOAB are exact in x. OBABO, ABOBA and every word whose kicks share their run
     with an O have an exact path density of (x, v, s); BAOAB and BAOA one of (x, s), and others none. Parameters of A
-    change the noise's amplitude: the variance of path weights grows as 1/dt there.
+    change the noise's amplitude: the variance of path weights grows as 1/dt there. The exponential kernel offers its
+    stochastic differential equation (`HasDrift`); a `drift_matrix` has noise with correlations between the velocities, which
+    that capability cannot say.
 
     Cost: one force a step as in `Langevin`, and a matrix product of size (1 + n_aux)^2 per O and coordinate; the matrix
     exponential is made once a trajectory. `unstep` multiplies round-off by |e^{hA}|. Stable on a frequency w for $h < 2/w$.
@@ -143,6 +145,31 @@ class GeneralizedLangevin(Split, HasPathDensity, HasStationaryDensity, Invertibl
             else:
                 z = z.at[0].add(-self._kick_time * self._force(position, t + done))
         return self._state(position, z, t)
+
+    def drift(self, state: _Extended, t: Step) -> _Extended:
+        pulled = -_apply(self.matrix, _velocities(state))
+        return _Extended(state.velocity, self._force(state.position, t) / self._mass + pulled[0], pulled[1:])
+
+    def diffusion(self, state: _Extended, t: Step) -> _Extended:
+        """The auxiliary velocity alone is shaken."""
+        still = jnp.zeros_like(state.position)
+        amplitude = jnp.sqrt(2 * self.kT / (self._mass * self.tau))
+        return _Extended(still, still, jnp.broadcast_to(amplitude, still.shape)[None])
+
+    def increments(self, noise: Float[Array, "thermostats modes *shape"]) -> _Extended:
+        """What an O adds to the auxiliary velocity is its Wiener process to leading order; those of a step add up."""
+        share = stop_gradient(self)._transition()[1][1]
+        added = jnp.tensordot(share / jnp.linalg.norm(share), jnp.sum(noise, axis=0), axes=1)
+        still = jnp.zeros_like(added)
+        return _Extended(still, still, jnp.sqrt(self._thermostat_time) * added[None])
+
+    def refusal(self, capability: type) -> str | None:
+        if capability is HasDrift and self.drift_matrix is not None:
+            return (
+                "a drift matrix A has noise of covariance A + A^T, correlated between the velocities and no amplitude for each; "
+                'give friction and tau instead of it, or use BPTT or Adjoint("reversible").'
+            )
+        return super().refusal(capability)
 
     def log_density(self, state: _Extended) -> Float[Array, ""]:
         kinetic = 0.5 * jnp.sum(self._mass * _velocities(state) ** 2)
