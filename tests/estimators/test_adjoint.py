@@ -17,7 +17,7 @@ from oracle_checks import check, flat, run
 
 import pliant
 from pliant import dynamics
-from pliant.core import engine, prepare
+from pliant.core import engine, prepare, reversal
 from pliant.core.blocks import Blocks
 from pliant.core.errors import CapabilityError, NotApplicable
 from pliant.core.laws import HasDrift, Invertible
@@ -70,6 +70,13 @@ def test_it_equals_backpropagation_over_ten_thousand_steps(name):
     which no digit is defined in double precision, by any method.
     """
     agree(trapped(INVERTIBLE[name], dt=0.002), TimeAverage(SQUARE, burn_in=7), 10_000)
+
+
+def test_states_of_many_parts_are_rebuilt_in_the_same_loop(monkeypatch):
+    """As all are here: noise in pairs of steps, with one step left over."""
+    monkeypatch.setattr(reversal, "_MANY_PARTS", 1)
+    monkeypatch.setattr(Blocks, "_backward", None)
+    agree(clay(BAOAB(WELL, x0=jnp.zeros(1), dt=0.02)), TimeAverage(SQUARE), 333)
 
 
 @pytest.mark.parametrize("friction", [0.0001, 3.0, 300.0])

@@ -58,19 +58,27 @@ class Blocks(eqx.Module):
         return carry
 
     def walk_back(
-        self, rebuild: Step, retreat: Callable, carry: tuple[PyTree, PyTree], steps: int, first: Any
+        self,
+        rebuild: Step,
+        retreat: Callable,
+        carry: tuple[PyTree, PyTree],
+        steps: int,
+        first: Any,
+        *,
+        at_once: bool = False,
     ) -> tuple[PyTree, PyTree]:
         """A state and what rides along, after the same steps taken in reverse order, the last one first.
 
         `rebuild(state, noise, t)` is the state before a step, `retreat(riding, before, after, noise, t)` what rides along
-        there. A block's states are rebuilt first, and kept until what rides along has passed.
+        there. A block's states are rebuilt first, and kept until what rides along has passed; or step by step, `at_once`.
         """
         whole, rest = divmod(steps, self.block)
+        backward = self._backward_at_once if at_once else self._backward
         if rest:
-            carry = self._backward(rebuild, retreat, carry, first + whole * self.block, rest)
+            carry = backward(rebuild, retreat, carry, first + whole * self.block, rest)
 
         def body(carry: tuple, begin: Any) -> tuple[tuple, None]:
-            return self._backward(rebuild, retreat, carry, begin, self.block), None
+            return backward(rebuild, retreat, carry, begin, self.block), None
 
         return lax.scan(body, carry, self._begins(first, whole), reverse=True)[0]
 
@@ -112,6 +120,21 @@ class Blocks(eqx.Module):
 
         _, befores = lax.scan(walk, state, groups, reverse=True)
         return lax.scan(ride, (state, riding), (groups, befores), reverse=True)[0]
+
+    def _backward_at_once(self, rebuild: Step, retreat: Callable, carry: tuple, begin: Any, steps: int) -> tuple:
+        groups, last = self._draw(begin, steps)
+
+        def back(carry: tuple, steps: list) -> tuple:
+            after, riding = carry
+            for noise, t in reversed(steps):
+                before = rebuild(after, noise, t)
+                after, riding = before, retreat(riding, before, after, noise, t)
+            return after, riding
+
+        def body(carry: tuple, group: tuple[list, Any]) -> tuple[tuple, None]:
+            return back(carry, list(self._steps(*group, self.source.group))), None
+
+        return lax.scan(body, back(carry, last), groups, reverse=True)[0]
 
     def _draw(self, begin: Any, steps: int) -> tuple[tuple[list, Any], list]:
         """The noise of a block: whole groups with their times, and the steps of what is left, one by one."""

@@ -27,6 +27,9 @@ from pliant.core.trees import inputs_used, strong
 
 # A block's states are kept while it is walked back; drawing noise for more steps at once is no faster.
 _BLOCK = 20
+# Every part of a state that is kept costs array operations of its own. From this many parts on, rebuilding and pulling
+# in one loop is cheaper, though XLA on a CPU then computes more of it twice.
+_MANY_PARTS = 6
 
 
 class Reversed(eqx.Module):
@@ -56,7 +59,8 @@ class Active(eqx.Module):
 class Undo(eqx.Module):
     """How a step is walked back: first the states of a block, then the cotangents along them.
 
-    Two loops, because XLA on a CPU computes every output of a loop's body from its beginning.
+    Two loops, because XLA on a CPU computes every output of a loop's body from its beginning; one, for states of many
+    parts.
     """
 
     @abc.abstractmethod
@@ -187,6 +191,7 @@ class _Walk(eqx.Module):
         """From the last state with its cotangents to the first one with its own, and the gradient on the way."""
         law = self.active.law(leaves)
         blocks = self._blocks(law, back[0])
+        at_once = len(jax.tree.leaves(back[0])) >= _MANY_PARTS
 
         def rebuild(state: State, noise: PyTree, t: Any) -> State:
             return strong(self.undo.back(law, state, noise, t))
@@ -198,7 +203,8 @@ class _Walk(eqx.Module):
 
             def segment(back: tuple, leg: tuple, steps: int = steps) -> tuple[tuple, None]:
                 (begin, start), (end, *cotangents, missed, size) = leg, back
-                state, cotangents = blocks.walk_back(rebuild, retreat, (end, tuple(cotangents)), steps, begin)
+                carry = (end, tuple(cotangents))
+                state, cotangents = blocks.walk_back(rebuild, retreat, carry, steps, begin, at_once=at_once)
                 kept, found = self.undo.rebuilt(law, start), self.undo.rebuilt(law, state)
                 missed = _larger(missed, _norm(jax.tree.map(jnp.subtract, found, kept)))
                 return (start, *cotangents, missed, _larger(size, _norm(kept))), None
