@@ -55,7 +55,7 @@ def _likelihood(dynamics: str) -> Iterator[Row]:
 
 
 def _reversed() -> Iterator[Row]:
-    """The reversible adjoint, also of the two laws whose plain reverse mode XLA computes 26 and 98 times over."""
+    """The reversible adjoint, also of the two laws whose plain reverse mode, all kept, takes 28 to 49 forward runs."""
     laws = {"BAOAB": law("BAOAB"), **{name: extended(name) for name in ("NoseHooverChain", "ESH")}}
     for name, found in laws.items():
         row = f"reversible adjoint {name} over forward"
