@@ -438,3 +438,10 @@ def test_coverage(method: str, replicas: int, capsys: Any) -> None:
     with capsys.disabled():
         print(f"\n{method}: {100 * share:.1f} % of 1000 repeats, mean z {np.mean(z):.2f}", end="")
     assert 0.93 <= share <= 0.97
+
+
+def test_one_chain_has_no_other_scores_to_centre_on() -> None:
+    law = OverdampedLangevin(x0=jnp.zeros(1), kT=jnp.array(1.0))
+    with pytest.raises(pliant.NotApplicable, match="replicas >= 2, or Reweighting"):
+        pliant.gradient(law, TimeAverage(burn_in=100), Implicit(method="window"), horizon=400, replicas=1,
+                        key=jax.random.key(0), wrt=lambda law: law.kT, progress=False)  # fmt: skip

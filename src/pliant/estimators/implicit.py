@@ -144,6 +144,14 @@ class Implicit(Estimator):
             measured = _window.prepare(problem, horizon, self.window)
         return dataclasses.replace(self, measured=measured)
 
+    def for_one_chain(self, problem: Problem) -> "Implicit":
+        if self.method == "galerkin":
+            return self
+        raise NotApplicable(
+            "`Implicit` by a window centres path scores on those of other replicas, and one long chain has none; use "
+            "replicas >= 2, or Reweighting, which cuts one chain into batches."
+        )
+
     def memory(self, state: int, carry: int, horizon: int) -> float:
         basis = self.measured.functions if self.method == "galerkin" and self.measured is not None else 0
         return super().memory(state, carry, horizon) + 32.0 * basis**2
