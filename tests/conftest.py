@@ -1,13 +1,11 @@
 """Tests judge statistics in double precision, and keep what XLA compiles for the next run."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import jax
 import pytest
 
-# Linux gives a process 65,530 memory mappings. Every program that XLA holds takes some, and it crashes without.
-_MAPPINGS = 10_000
+from pliant.atlas._programs import release
 
 jax.config.update("jax_enable_x64", True)
 
@@ -23,6 +21,4 @@ def pytest_configure(config: pytest.Config) -> None:
 def release_programs() -> Iterator[None]:
     """Between files, let go of what was compiled where a worker holds much of it."""
     yield
-    mappings = Path("/proc/self/maps")
-    if mappings.exists() and mappings.read_text().count("\n") > _MAPPINGS:
-        jax.clear_caches()
+    release()

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
@@ -10,7 +11,9 @@ import jax.numpy as jnp
 import pytest
 
 import pliant.systems
+from pliant.atlas import _programs
 from pliant.atlas import cell as measuring
+from pliant.atlas._programs import release
 from pliant.atlas.cells import Cell
 from pliant.atlas.measure import _CompileIntervals, measured
 from pliant.observables import TimeAverage
@@ -97,6 +100,20 @@ def test_an_estimator_of_the_equation_has_its_bias_measured_step_by_halved_step(
         assert abs(fine["order"] - 1) < 0.1 + 3 * (fine["standard_error"] / fine["difference"]) / math.log(2)
     verlet = dataclasses.replace(CELL, **options, dynamics="VelocityVerlet")
     assert measuring.execute(verlet)["bias"] == []
+
+
+def test_programs_are_let_go_before_the_system_runs_out_of_room(monkeypatch):
+    mappings = lambda: Path("/proc/self/maps").read_text().count("\n")
+    if not Path("/proc/self/maps").exists():
+        pytest.skip("this system does not tell what memory a process has mapped")
+    measuring.execute(CELL)
+    assert not release(most=10 * mappings())
+    held = mappings()
+    assert release(most=0) and mappings() < held
+    dropped = []
+    monkeypatch.setattr(_programs, "release", lambda: dropped.append(True))
+    measuring.execute(CELL)
+    assert dropped
 
 
 def test_precision_is_that_of_the_cell_and_stays_in_it():

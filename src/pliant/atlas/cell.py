@@ -15,8 +15,10 @@ def execute(cell: Cell) -> dict[str, Any]:
     """
     import jax
 
+    from pliant.atlas._programs import release
     from pliant.core.errors import NotApplicable
 
+    release()
     with jax.enable_x64(cell.precision == "float64"):
         try:
             return _measure(cell)
