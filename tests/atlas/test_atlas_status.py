@@ -51,6 +51,7 @@ def test_csv_has_a_line_a_cell(folder, capsys):
     for row, (_, result) in zip(rows, store.records(), strict=True):
         if row["state"] == "done":
             assert float(row["value"]) == pytest.approx(result["value"], rel=1e-5)
+            assert float(row["observable"]) == pytest.approx(result["observable"]["value"], rel=1e-5)
             assert row["parameter"] == "potential.a"
             assert (row["bias"], row["order"]) == (("0.0001", "2") if row["estimator"] == "Pathwise" else ("", ""))
         else:

@@ -20,10 +20,11 @@ _COLUMNS = ("estimator", "T", "gradient", "z", "SNR", "run", "compile", "memory"
 _WIDTH_OF_A_FILE = 180
 
 
-# One line a cell: its setting, its first component against the truth, the figures of merit, the cost.
+# One line a cell: its setting, its first component and the observable against the truth, the figures of merit, the cost.
 _CSV_COLUMNS = (
     *("system", "dynamics", "estimator", "options", "dt", "horizon", "burn_in", "replicas", "state", "verdict"),
     *("parameter", "value", "standard_error", "truth", "truth_error", "z_score", "snr"),
+    *("observable", "observable_error", "observable_z"),
     *("tail_index", "norm_stability", "effective_dimension", "bias", "order"),
     *("seconds", "compile_seconds", "bytes", "why"),
 )
@@ -50,10 +51,12 @@ def show(folder: Path, as_json: bool = False, as_csv: bool = False) -> None:
 def _flat(entry: dict[str, Any]) -> dict[str, Any]:
     """A row of one level: numbers to six digits, the options and whatever speaks against the cell as text."""
     first, finest = (entry.get("components") or [{}])[0], (entry.get("bias") or [{}])[-1]
+    observable = entry.get("observable") or {}
     why = entry.get("reason") or entry.get("error") or " ".join(entry.get("reasons", []))
     options = " ".join(f"{key}={value}" for key, value in entry["options"].items())
     row = {**entry, **(entry.get("figures") or {}), "parameter": first.get("parameter"), "options": options, "why": why}
-    row |= {"bias": finest.get("difference"), "order": finest.get("order")}
+    row |= {"bias": finest.get("difference"), "order": finest.get("order"), "observable": observable.get("value")}
+    row |= {"observable_error": observable.get("standard_error"), "observable_z": observable.get("z_score")}
     return {key: f"{value:.6g}" if isinstance(value, float) else value for key, value in row.items()}
 
 
