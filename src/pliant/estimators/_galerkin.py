@@ -58,7 +58,11 @@ class Basis(eqx.Module):
         return size_of(self.centre.size, self.degree)
 
     def __call__(self, state: State) -> Float[Array, " m"]:
-        z = (of_state(state, self.coordinates) - self.centre) / self.scale
+        return self.at(of_state(state, self.coordinates))
+
+    def at(self, place: Float[Array, " d"]) -> Float[Array, " m"]:
+        """The functions where the coordinates have these values."""
+        z = (place - self.centre) / self.scale
         rows = [jnp.ones_like(z), z]
         for n in range(1, self.degree):
             rows.append((z * rows[n] - math.sqrt(n) * rows[n - 1]) / math.sqrt(n + 1))
@@ -248,7 +252,10 @@ def replicate(problem: Problem, rollout: Rollout, basis: Basis) -> Projected:
     def terms(state: State, noise: PyTree, after: State, t: Any) -> tuple:
         here, there, value = basis(state), basis(after), observable.term(fixed, after)
         live = _without_force(state)
-        force = jax.jacrev(lambda p: basis(problem.law(p).step(live, noise, t)))(problem.parameters)
+        # By the chain rule over the few coordinates: the many functions would be walked back one by one.
+        moved = jax.jacrev(lambda p: of_state(problem.law(p).step(live, noise, t), basis.coordinates))(problem.parameters)
+        slope = jax.jacfwd(basis.at)(of_state(after, basis.coordinates))
+        force = jax.tree.map(lambda leaf: jnp.tensordot(slope, leaf, axes=1), moved)
         matrix, product = jnp.outer(here, here - there), jnp.tensordot(there, value, axes=0)
         return value, there, matrix, product, force, _explicit.of_term(problem, after)
 
