@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from pliant.core.laws import HasDrift, HasPathDensity, HasStationaryDensity, State, Step
+from pliant.core.laws import HasDrift, HasPathDensity, HasStationaryDensity, Invertible, State, Step
 from pliant.core.noise import Normal
 from pliant.core.potential import at_time, force
 from pliant.core.validate import positive
@@ -113,6 +113,12 @@ class OverdampedLangevin(InPotential, HasPathDensity, HasStationaryDensity, HasD
             return (
                 "the Leimkuhler-Matthews scheme uses every noise in two steps: positions alone are not Markov and their "
                 'path density is not tractable; use scheme="euler_maruyama", or BPTT.'
+            )
+        if capability is Invertible:
+            return (
+                "a step adds the force where it started: to undo it is to solve a nonlinear equation, with several solutions "
+                "where dt times the curvature exceeds friction times mass; use BPTT(checkpoint=True), "
+                'Adjoint("continuous") for the equation itself, or a Langevin splitting, whose parts are undone in closed form.'
             )
         return super().refusal(capability)
 

@@ -253,9 +253,11 @@ def replicate(problem: Problem, rollout: Rollout, basis: Basis) -> Projected:
         here, there, value = basis(state), basis(after), observable.term(fixed, after)
         live = _without_force(state)
         # By the chain rule over the few coordinates: the many functions would be walked back one by one.
-        moved = jax.jacrev(lambda p: of_state(problem.law(p).step(live, noise, t), basis.coordinates))(problem.parameters)
+        moves = jax.jacrev(lambda p: of_state(problem.law(p).step(live, noise, t), basis.coordinates))(
+            problem.parameters
+        )
         slope = jax.jacfwd(basis.at)(of_state(after, basis.coordinates))
-        force = jax.tree.map(lambda leaf: jnp.tensordot(slope, leaf, axes=1), moved)
+        force = jax.tree.map(lambda leaf: jnp.tensordot(slope, leaf, axes=1), moves)
         matrix, product = jnp.outer(here, here - there), jnp.tensordot(there, value, axes=0)
         return value, there, matrix, product, force, _explicit.of_term(problem, after)
 

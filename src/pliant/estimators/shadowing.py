@@ -106,8 +106,9 @@ class Shadowing(Estimator):
         size, covered = _sizes(law)
         if size != covered:
             raise NotApplicable(
-                f"`Shadowing` needs the drift of the whole state, but that of {name} covers {covered} of {size} numbers. Write "
-                "the equations of motion as a `Flow`."
+                f"`Shadowing` needs the drift of the whole state, but that of {name} covers {covered} of {size} numbers. And "
+                "mechanics that conserves an energy is not hyperbolic, for its exponent of zero: use Reweighting where a density "
+                "is known, or BPTT on a short horizon; where nothing is conserved, write the equations of motion as a `Flow`."
             )
         if size < 2 or (self.modes or 1) > size - 1:
             raise NotApplicable(
