@@ -44,7 +44,7 @@ def signed(value: float | None) -> str:
     """A z-score: its sign always, one decimal where there is room."""
     if value is None:
         return "–"
-    return minus(f"{value:+.1f}" if abs(value) < 100 else f"{value:+.0e}")
+    return minus(f"{value:+.1f}" if abs(value) < 100 else f"{value:+.0f}" if abs(value) < 1e4 else f"{value:+.0e}")
 
 
 def seconds(value: float | None) -> str:
