@@ -124,7 +124,8 @@ def test_a_value_has_the_digits_that_its_error_allows(value, error, text):
 def test_units():
     assert [numbers.seconds(t) for t in (0.0123, 2.5, 1200, None)] == ["12.3 ms", "2.5 s", "20 min", "–"]
     assert [numbers.size(n) for n in (0, 999, 1500, 2.5e9, None)] == ["0 B", "999 B", "1.5 kB", "2.5 GB", "–"]
-    assert [numbers.signed(z) for z in (1.23, -0.44, 250.0, None)] == ["+1.2", "−0.4", "+2e+02", "–"]
+    shown = ["+1.2", "−0.4", "+250", "+3e+05", "–"]
+    assert [numbers.signed(z) for z in (1.23, -0.44, 250.0, 2.6e5, None)] == shown
     console = Console(record=True, width=80)
     console.print(numbers.plain(-1.5))
     assert "−1.5" in console.export_text()
