@@ -79,6 +79,17 @@ def test_states_of_many_parts_are_rebuilt_in_the_same_loop(monkeypatch):
     agree(clay(BAOAB(WELL, x0=jnp.zeros(1), dt=0.02)), TimeAverage(SQUARE), 333)
 
 
+def test_what_nothing_reads_is_not_walked_back():
+    """The heat that has gone into a bath, unless the observable asks for it."""
+    law = trapped(dynamics.NoseHooverChain)
+    conserved = TimeAverage(lambda state, law: law.conserved(state))
+    for observable, left in ((TimeAverage(SQUARE), ["bath"]), (conserved, [])):
+        problem, state = prepare.problem(law, observable.at_horizon(21), lambda law: law), law.init(KEY)
+        marks = jax.tree.unflatten(jax.tree.structure(state), _reversible.accounts(problem, state))
+        assert [name for name, mark in vars(marks).items() if mark is True] == left
+    agree(law, conserved, 21)
+
+
 @pytest.mark.parametrize("friction", [0.0001, 3.0, 300.0])
 def test_friction_sets_how_often_a_state_is_kept(friction):
     """Over 80 to 6000 relaxation times, where undoing without kept states loses every digit."""

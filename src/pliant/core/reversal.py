@@ -63,6 +63,10 @@ class Undo(eqx.Module):
     parts.
     """
 
+    def ahead(self, law: Any, before: State, noise: PyTree, t: Any) -> State:
+        """From `x_t` to `x_{t+1}`."""
+        return strong(law.step(before, noise, t))
+
     @abc.abstractmethod
     def back(self, law: Any, after: State, noise: PyTree, t: Any) -> State:
         """From `x_{t+1}` to `x_t`."""
@@ -174,7 +178,7 @@ class _Walk(eqx.Module):
         blocks, kept = self._blocks(law, state), []
 
         def advance(carry: PyTree, noise: PyTree, t: Any) -> PyTree:
-            moved = strong(law.step(carry[0], noise, t))
+            moved = self.undo.ahead(law, carry[0], noise, t)
             return moved, self._update(law, carry[1], moved, t + 1)
 
         carry = (state, self._start(law, state))

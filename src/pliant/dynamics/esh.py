@@ -93,8 +93,7 @@ class ESH(InPotential, HasStationaryDensity, Invertible, HasDrift):
         direction = next_state.direction
         if self.refresh is not None:
             direction = turn(direction, noise, -self._angle)
-        force_there = self._force(next_state.position, t + 1)
-        direction, log_speed = kick(direction, next_state.log_speed, -self._push * force_there)
+        direction, log_speed = kick(direction, next_state.log_speed, -self._push * next_state.force)
         position = next_state.position - self.dt * direction
         force_here = self._force(position, t)
         direction, log_speed = kick(direction, log_speed, -self._push * force_here)

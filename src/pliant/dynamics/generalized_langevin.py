@@ -134,17 +134,18 @@ class GeneralizedLangevin(Split, HasPathDensity, HasStationaryDensity, Invertibl
         return _Extended(position, z[0], z[1:], force_here if self.word.carries_force else None)
 
     def unstep(self, next_state: _Extended, noise: Float[Array, "thermostats modes *shape"], t: Step) -> _Extended:
-        position, z = next_state.position, _velocities(next_state)
+        position, z, force_here = next_state.position, _velocities(next_state), next_state.force
         drawn, (_, factor) = iter(noise[::-1]), self._transition()
         back = propagator(self.matrix, -self._thermostat_time).astype(z.dtype)
         for letter, done in reversed(list(self.word.walk())):
             if letter == "A":
-                position = position - self._drift_time * z[0]
+                position, force_here = position - self._drift_time * z[0], None
             elif letter == "O":
                 z = _apply(back, z - self._scale * _apply(factor, next(drawn)))
             else:
-                z = z.at[0].add(-self._kick_time * self._force(position, t + done))
-        return self._state(position, z, t)
+                force_here = self._force(position, t + done) if force_here is None else force_here
+                z = z.at[0].add(-self._kick_time * force_here)
+        return _Extended(position, z[0], z[1:], force_here if self.word.carries_force else None)
 
     def drift(self, state: _Extended, t: Step) -> _Extended:
         pulled = -_apply(self.matrix, _velocities(state))

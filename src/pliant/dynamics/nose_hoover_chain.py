@@ -112,7 +112,7 @@ class NoseHooverChain(KickDrift, HasStationaryDensity, Invertible, HasDrift):
         return dataclasses.replace(warm, position=position, velocity=velocity, force=force_there)
 
     def unstep(self, next_state: Thermostatted, noise: PyTree, t: Step) -> Thermostatted:
-        half = next_state.velocity - self._kick_time * self._force(next_state.position, t + 1)
+        half = next_state.velocity - self._kick_time * next_state.force
         middle = next_state.position - 0.5 * self.dt * half
         back = [-time for time in reversed(self._times)]
         cold = self._thermostat(dataclasses.replace(next_state, velocity=half), back)

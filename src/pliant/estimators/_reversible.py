@@ -6,11 +6,13 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
+from pliant.core.estimator import Problem
 from pliant.core.laws import State
+from pliant.core.noise import draw_once
 from pliant.core.reversal import Active, Undo, inexact
-from pliant.core.trees import strong
+from pliant.core.trees import inputs_used, state_dtype
 
 # Between two kept states round-off may grow by e^5: by two digits, of the sixteen or seven that there are.
 _GROWTH = 5.0
@@ -19,10 +21,18 @@ _LONGEST = 10_000
 
 
 class Unstep(Undo):
-    """The law's own `unstep`, and the derivative of `step` at the state that it gives."""
+    """The law's own `unstep`, and the derivative of `step` at the state that it gives.
+
+    **Fields**: `accounts`: for every leaf of the state, whether it is an account that nothing reads, and stays as it is.
+    """
+
+    accounts: tuple[bool, ...] = eqx.field(static=True)
+
+    def ahead(self, law: Any, before: State, noise: PyTree, t: Any) -> State:
+        return self._held(before, super().ahead(law, before, noise, t))
 
     def back(self, law: Any, after: State, noise: PyTree, t: Any) -> State:
-        return law.unstep(after, noise, t)
+        return self._held(after, law.unstep(after, noise, t))
 
     def pull(
         self, active: Active, leaves: PyTree, before: State, after: State, noise: PyTree, t: Any, cotangent: PyTree
@@ -30,9 +40,42 @@ class Unstep(Undo):
         held = eqx.filter(before, eqx.is_inexact_array, inverse=True)
 
         def step(leaves: PyTree, moving: PyTree) -> PyTree:
-            return inexact(strong(active.law(leaves).step(eqx.combine(moving, held), noise, t)))
+            return inexact(self.ahead(active.law(leaves), eqx.combine(moving, held), noise, t))
 
         return jax.vjp(step, leaves, inexact(before))[1](cotangent)
+
+    def _held(self, here: State, moved: State) -> State:
+        """The state that was moved to, with accounts as they were here."""
+        leaves, structure = jax.tree.flatten(moved)
+        chosen = [
+            a if account else b for a, b, account in zip(jax.tree.leaves(here), leaves, self.accounts, strict=True)
+        ]
+        return jax.tree.unflatten(structure, chosen)
+
+
+def accounts(problem: Problem, state: State) -> tuple[bool, ...]:
+    """For every leaf of a state, whether nothing but such leaves reads it, such as the heat that has gone into a bath.
+
+    The derivative by what came of it is zero, and nobody asks for its value: it need not be walked back.
+    """
+    law, observable = problem.law(), problem.observable
+    noise = draw_once(law.noise, jax.random.key(0), state_dtype(state))
+
+    def observe(state: State) -> PyTree:
+        carry = None if observable.last_only else observable.start(law, state)
+        return carry, observable.update(carry, law, state, 1)
+
+    unread = [not read for read in inputs_used(observe, state)]
+    while True:
+
+        def others(state: State, unread: list[bool] = unread) -> list[Array]:
+            moved = jax.tree.leaves(law.step(state, noise, 0))
+            return [leaf for leaf, alone in zip(moved, unread, strict=True) if not alone]
+
+        left = [alone and not read for alone, read in zip(unread, inputs_used(others, state), strict=True)]
+        if left == unread:
+            return tuple(unread)
+        unread = left
 
 
 def steps_between(growth: Any) -> int:

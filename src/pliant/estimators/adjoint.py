@@ -128,9 +128,11 @@ class Adjoint(Estimator):
         return state * (512.0 + kept) + 4.0 * carry * (64.0 + 4 * horizon**0.5)
 
     def replicate(self, problem: Problem, rollout: Rollout) -> Contribution:
-        if carry_matters(problem, rollout.initial(problem.law())):
+        state = rollout.initial(problem.law())
+        if carry_matters(problem, state):
             return BPTT().replicate(problem, rollout)
-        undo = _reversible.Unstep() if self.kind == "reversible" else _continuous.Backsolve()
+        reversible = self.kind == "reversible"
+        undo = _reversible.Unstep(_reversible.accounts(problem, state)) if reversible else _continuous.Backsolve()
         # Without a rule made before compiling, a state every sqrt(T) steps is safe and small.
         found = reverse(problem, rollout, undo, self.every or int(rollout.horizon**0.5) + 1)
         return _Walked(found.value, found.gradient, found.unfinished, found.missed, found.size, self.kind)
