@@ -38,10 +38,11 @@ class Times:
         """The median time of a contestant."""
         return 1e3 * float(np.median(self.seconds[name]))
 
-    def at_least(self, name: str, slower: str, faster: str, goal: float, unit: str = "") -> Row:
-        """A row that asks for a speed-up."""
+    def at_least(self, name: str, slower: str, faster: str, goal: float | None, unit: str = "") -> Row:
+        """A row that asks for a speed-up, or that tells of one."""
         ratio = self.ratio(slower, faster)
-        return Row(name, f">= {goal:g}x", f"{ratio:.2f}x{self._detail(slower, faster)}{unit}", ratio >= goal)
+        measured = f"{ratio:.2f}x{self._detail(slower, faster)}{unit}"
+        return Row(name, "", measured) if goal is None else Row(name, f">= {goal:g}x", measured, ratio >= goal)
 
     def at_most(self, name: str, slower: str, faster: str, goal: float) -> Row:
         """A row that limits a cost."""

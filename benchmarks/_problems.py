@@ -5,11 +5,11 @@ import jax
 import jax.numpy as jnp
 
 from pliant.core.laws import Evolve
-from pliant.dynamics import BAOAB, OverdampedLangevin, components
+from pliant.dynamics import OverdampedLangevin, components
 from pliant.potentials import DoubleWell
 
 REPLICAS, STEPS, DT = 1024, 1000, 0.01
-DYNAMICS = {"overdamped": OverdampedLangevin, "BAOAB": BAOAB}
+DYNAMICS = {**components(), "overdamped": OverdampedLangevin}
 
 
 class UserWell(eqx.Module):

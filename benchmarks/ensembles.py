@@ -9,12 +9,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from _measure import Row, Run, Times, missing
-from _problems import DT, REPLICAS, STEPS, law, square
+from _problems import DT, REPLICAS, STEPS, extended, law, square
 from _programs import Program
 from jax import lax
 
@@ -22,7 +23,10 @@ from pliant.observables import Final
 
 PEER = "PLIANT_BENCH_UNI_DIFFSIM"
 FLAGS = ("-O3", "-march=native", "-ffast-math", "-mprefer-vector-width=512", "-shared", "-fPIC")
-PEER_GOALS = {"overdamped": 50.0, "BAOAB": 100.0}
+# On a plane: a single Nosé-Hoover chain is not ergodic on a line, and ESH does not run there.
+PLANE = ("NoseHooverChain", "ESH")
+PEER_GOALS = {"overdamped": 50.0, "BAOAB": 100.0, "VelocityVerlet": None, "GeneralizedLangevin": None,
+              **dict.fromkeys(PLANE)}  # fmt: skip
 
 
 def rows() -> Iterator[Row]:
@@ -104,18 +108,34 @@ def peer_rows() -> Iterator[Row]:
     try:
         torch, peer = importlib.import_module("torch"), importlib.import_module("uni_diffsim")
     except ImportError as error:
-        for dynamics, name in names.items():
-            yield from missing([name], f">= {PEER_GOALS[dynamics]:g}x", f"{error}; set {PEER}")
+        for dynamics, goal in PEER_GOALS.items():
+            yield from missing([names[dynamics]], f">= {goal:g}x" if goal else "", f"{error}; set {PEER}")
         return
-    well = peer.DoubleWell(1.0)
-    start = torch.zeros(REPLICAS, 1)
-    integrators = {"overdamped": peer.OverdampedLangevin(1.0, 1.0), "BAOAB": peer.BAOAB(1.0, 1.0, 1.0)}
-    for dynamics, integrator in integrators.items():
-        initial = (start,) if dynamics == "overdamped" else (start, None)
-
-        def run(integrator: object = integrator, initial: tuple = initial) -> None:
-            with torch.no_grad():
-                integrator.run(*initial, well.force, DT, STEPS, final_only=True)
-
-        times = Times({"pliant": Program(law(dynamics), Final(square)), "peer": run}, rounds=7)
+    for dynamics, run in peer_runs(torch, peer).items():
+        ours = extended(dynamics) if dynamics in PLANE else law(dynamics)
+        times = Times({"pliant": Program(ours, Final(square)), "peer": run}, rounds=7)
         yield times.at_least(names[dynamics], "peer", "pliant", PEER_GOALS[dynamics])
+
+
+def peer_runs(torch: Any, peer: Any) -> dict[str, Run]:
+    """The peer's own integrators on its own double well, as many trajectories and steps."""
+    well = peer.DoubleWell(1.0)
+    line, plane = torch.zeros(REPLICAS, 1), torch.tensor([0.3, -0.7]).repeat(REPLICAS, 1)
+    force, options = (well.force, DT, STEPS), {"final_only": True}
+    runs = {
+        "overdamped": lambda: peer.OverdampedLangevin(1.0, 1.0).run(line, *force, **options),
+        "BAOAB": lambda: peer.BAOAB(1.0, 1.0, 1.0).run(line, None, *force, **options),
+        "VelocityVerlet": lambda: peer.VelocityVerlet().run(line, torch.randn_like(line), *force, **options),
+        "GeneralizedLangevin": lambda: peer.GLE().run(line, None, *force, **options),
+        "NoseHooverChain": lambda: peer.NoseHooverChain(n_chain=3).run(plane, None, *force, **options),
+        "ESH": lambda: peer.ESH().run(plane, None, lambda x: -well.force(x), STEPS, DT, **options),
+    }
+
+    def without_graph(run: Run) -> Run:
+        def quietly() -> object:
+            with torch.no_grad():
+                return run()
+
+        return quietly
+
+    return {dynamics: without_graph(run) for dynamics, run in runs.items()}

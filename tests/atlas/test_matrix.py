@@ -11,8 +11,10 @@ from pliant.atlas import config, report
 from pliant.atlas.rows import rows
 from pliant.atlas.store import Store
 
-# A flow has a vector field in place of a potential; the others are words of the same letters as BAOAB and OBABO.
-_APART = {"Flow", "Langevin", "ABOBA"}
+# Words of the same letters as BAOAB and OBABO.
+_APART = {"Langevin", "ABOBA"}
+# Differentiates the likelihood of data, which is no average along a trajectory: the matrix has its reason alone.
+_OF_DATA = {"ContrastiveDivergence"}
 
 
 def names(package) -> set[str]:
@@ -38,7 +40,7 @@ def test_the_quick_matrix_runs(tmp_path):
     assert all(len(row["reason"]) > 40 for row in table if row["state"] == "not_applicable")
     # Every estimator has a dynamics that it serves, and every dynamics estimators; so few trajectories are seldom trusted.
     done = [row for row in table if row["state"] == "done"]
-    assert {row["estimator"] for row in done} == {row["estimator"] for row in table}
+    assert {row["estimator"] for row in done} == {row["estimator"] for row in table} - _OF_DATA
     assert {row["dynamics"] for row in done} == {row["dynamics"] for row in table}
     # Whatever is trusted is right: for these few cells, an error beyond four standard errors is no chance.
     trusted = [row for row in done if row["verdict"] == "trusted"]
