@@ -12,10 +12,15 @@ Source: Van Loan, IEEE Trans. Autom. Control 23, 395 (1978), section II, for the
 Moler and Van Loan, SIAM Rev. 45, 3 (2003), method 3.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 
+# Loops, for XLA would else write products of small matrices into one another, and compile for an hour.
 # Times 2^-10, matrices of norm up to 500 are below one half, where 14 terms reach round-off.
 _DOUBLINGS, _TERMS = 10, 14
 LARGEST = 500.0
@@ -25,18 +30,19 @@ Square = Float[Array, "n n"]
 
 def propagator(drift: Square, time: Float[Array, ""] | float) -> Square:
     """The matrix exponential $e^{-time A}$; a negative time gives its inverse. Valid for |time A| below `LARGEST`."""
-    change = _small_change(drift, time)
-    for _ in range(_DOUBLINGS):
-        change = 2 * change + change @ change
+    change = lax.fori_loop(0, _DOUBLINGS, lambda _, change: 2 * change + change @ change, _small_change(drift, time))
     return jnp.eye(len(drift), dtype=change.dtype) + change
 
 
 def _propagator_and_noise(drift: Square, time: Float[Array, ""] | float) -> tuple[Square, Square]:
-    change, covariance = _small_change(drift, time), _small_covariance(drift, time)
-    for _ in range(_DOUBLINGS):
+    def double(_: Any, carry: tuple[Square, Square]) -> tuple[Square, Square]:
+        change, covariance = carry
         moved = covariance + change @ covariance
-        covariance = covariance + moved + moved @ change.T
-        change = 2 * change + change @ change
+        return 2 * change + change @ change, covariance + moved + moved @ change.T
+
+    change, covariance = lax.fori_loop(
+        0, _DOUBLINGS, double, (_small_change(drift, time), _small_covariance(drift, time))
+    )
     return jnp.eye(len(drift), dtype=change.dtype) + change, jnp.linalg.cholesky(covariance)
 
 
@@ -60,19 +66,25 @@ def _along(at: tuple, tangent: tuple) -> tuple[tuple[Square, Square], tuple[Squa
 def _small_change(drift: Square, time: Float[Array, ""] | float) -> Square:
     r"""$e^{-\epsilon A} - 1$ with $\epsilon$ the time over 2^doublings."""
     step = -drift * (time / 2**_DOUBLINGS)
-    term = total = step
-    for order in range(2, _TERMS + 1):
-        term = term @ step / order
-        total = total + term
-    return total
+    return _series(step, lambda term, order: term @ step / order)
 
 
 def _small_covariance(drift: Square, time: Float[Array, ""] | float) -> Square:
     fraction = time / 2**_DOUBLINGS
     step = -drift * fraction
-    term = total = fraction * (drift + drift.T)
-    for order in range(2, _TERMS + 1):
+
+    def following(term: Square, order: Any) -> Square:
         moved = step @ term
-        term = (moved + moved.T) / order
-        total = total + term
-    return total
+        return (moved + moved.T) / order
+
+    return _series(fraction * (drift + drift.T), following)
+
+
+def _series(first: Square, following: Callable[[Square, Any], Square]) -> Square:
+    """The sum of the terms of an exponential, each made from the one before it."""
+
+    def add(order: Any, carry: tuple[Square, Square]) -> tuple[Square, Square]:
+        term = following(carry[0], order)
+        return term, carry[1] + term
+
+    return lax.fori_loop(2, _TERMS + 1, add, (first, first))[1]
