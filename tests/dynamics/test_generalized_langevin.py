@@ -312,11 +312,11 @@ def test_path_scores_of_a_whole_drift_matrix() -> None:
 
     def average(matrix: np.ndarray) -> float:
         bent = eqx.tree_at(lambda law: law.drift_matrix, moving, matrix)
-        means, covariances = of(bent).moments(3)
+        means, covariances = of(bent).moments(4)
         return float(means[-1, 0] ** 2 + covariances[-1, 0, 0])
 
     slopes = np.array([(average(CHAIN + e) - average(CHAIN - e)) / 2e-5 for e in 1e-5 * np.eye(9).reshape(9, 3, 3)])
-    estimate = run(moving, Final(squared_distance), Girsanov(), lambda law: law.drift_matrix, 3, 200_000)
+    estimate = run(moving, Final(squared_distance), Girsanov(), lambda law: law.drift_matrix, 4, 200_000)
     check(estimate, slopes, value=average(CHAIN))
 
 
