@@ -130,12 +130,4 @@ def peer_runs(torch: Any, peer: Any) -> dict[str, Run]:
         "NoseHooverChain": lambda: peer.NoseHooverChain(n_chain=3).run(plane, None, *force, **options),
         "ESH": lambda: peer.ESH().run(plane, None, lambda x: -well.force(x), STEPS, DT, **options),
     }
-
-    def without_graph(run: Run) -> Run:
-        def quietly() -> object:
-            with torch.no_grad():
-                return run()
-
-        return quietly
-
-    return {dynamics: without_graph(run) for dynamics, run in runs.items()}
+    return {dynamics: torch.no_grad()(run) for dynamics, run in runs.items()}

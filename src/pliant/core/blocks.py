@@ -101,10 +101,7 @@ class Blocks(eqx.Module):
 
     def _backward(self, rebuild: Step, retreat: Callable, carry: tuple, begin: Any, steps: int) -> tuple:
         groups, last = self._draw(begin, steps)
-        state, riding = carry
-        for noise, t in reversed(last):
-            before = rebuild(state, noise, t)
-            state, riding = before, retreat(riding, before, state, noise, t)
+        state, riding = _back(rebuild, retreat, carry, last)
 
         def walk(state: PyTree, group: tuple[list, Any]) -> tuple[PyTree, list]:
             visited = [state]
@@ -124,17 +121,10 @@ class Blocks(eqx.Module):
     def _backward_at_once(self, rebuild: Step, retreat: Callable, carry: tuple, begin: Any, steps: int) -> tuple:
         groups, last = self._draw(begin, steps)
 
-        def back(carry: tuple, steps: list) -> tuple:
-            after, riding = carry
-            for noise, t in reversed(steps):
-                before = rebuild(after, noise, t)
-                after, riding = before, retreat(riding, before, after, noise, t)
-            return after, riding
-
         def body(carry: tuple, group: tuple[list, Any]) -> tuple[tuple, None]:
-            return back(carry, list(self._steps(*group, self.source.group))), None
+            return _back(rebuild, retreat, carry, list(self._steps(*group, self.source.group))), None
 
-        return lax.scan(body, back(carry, last), groups, reverse=True)[0]
+        return lax.scan(body, _back(rebuild, retreat, carry, last), groups, reverse=True)[0]
 
     def _draw(self, begin: Any, steps: int) -> tuple[tuple[list, Any], list]:
         """The noise of a block: whole groups with their times, and the steps of what is left, one by one."""
@@ -148,6 +138,15 @@ class Blocks(eqx.Module):
     def _steps(self, raw: list[Array], t: Any, count: int) -> Iterator[tuple[PyTree, Any]]:
         for position in range(count):
             yield self.source.unpack(raw, position), t + position
+
+
+def _back(rebuild: Step, retreat: Callable, carry: tuple, steps: list[tuple[PyTree, Any]]) -> tuple:
+    """The state and what rides along before these steps, the last of them undone first."""
+    after, riding = carry
+    for noise, t in reversed(steps):
+        before = rebuild(after, noise, t)
+        after, riding = before, retreat(riding, before, after, noise, t)
+    return after, riding
 
 
 def _scan_blocks(run: Callable, carry: PyTree, begins: Array, levels: int) -> PyTree:

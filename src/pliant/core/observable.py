@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PyTree
 
 from pliant.core.laws import Evolve, State, Step
+from pliant.core.trees import inputs_used
 
 
 class Observable(eqx.Module):
@@ -164,3 +165,13 @@ def _same(a: Any, b: Any) -> bool:
 
 def _cells(function: types.FunctionType) -> tuple:
     return tuple(cell.cell_contents for cell in function.__closure__ or ())
+
+
+def leaves_seen(observable: Observable, law: Any, state: State) -> list[bool]:
+    """For every leaf of a state, whether the observable's fold looks at it."""
+
+    def observe(state: State) -> PyTree:
+        carry = observable.start(law, state)
+        return carry, observable.update(carry, law, state, 1)
+
+    return inputs_used(observe, state)

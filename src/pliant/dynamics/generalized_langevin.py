@@ -118,7 +118,8 @@ class GeneralizedLangevin(Split, HasPathDensity, HasStationaryDensity, Invertibl
     def init(self, key: PRNGKeyArray) -> _Extended:
         velocity = start_velocity(jax.random.fold_in(key, 0), self.v0, self.x0, self.kT, self.mass)
         drawn = jax.random.normal(jax.random.fold_in(key, 1), (self.modes - 1, *self.x0.shape), self.x0.dtype)
-        return self._state(self.x0, jnp.concatenate([velocity[None], self._scale * drawn]), 0)
+        carried = self._force(self.x0, 0) if self.word.carries_force else None
+        return _Extended(self.x0, velocity, self._scale * drawn, carried)
 
     def step(self, state: _Extended, noise: Float[Array, "thermostats modes *shape"], t: Step) -> _Extended:
         position, z, force_here = state.position, _velocities(state), state.force
@@ -249,10 +250,6 @@ class GeneralizedLangevin(Split, HasPathDensity, HasStationaryDensity, Invertibl
     def path_covers(self) -> tuple[str, ...] | None:
         # The stored force is a function of the position.
         return None if self.word.has_density else ("position", "auxiliary", "force")
-
-    def _state(self, position: Array, z: Array, t: Step) -> _Extended:
-        carried = self._force(position, t) if self.word.carries_force else None
-        return _Extended(position, z[0], z[1:], carried)
 
     def _thermostat(self, transition: tuple[Array, Array], z: Array, noise: Array) -> Array:
         damping, factor = transition

@@ -19,6 +19,7 @@ from pliant.core import trees
 from pliant.core.estimator import Problem
 from pliant.core.laws import State
 from pliant.core.noise import declared
+from pliant.core.observable import leaves_seen
 from pliant.core.reversal import Active, Undo, inexact
 
 
@@ -56,15 +57,10 @@ class Backsolve(Undo):
 
 def unseen(problem: Problem) -> set[str]:
     """Fields of the state that the observable looks at and the equation does not move: they cannot be rebuilt."""
-    law, observable = problem.law(), problem.observable
+    law = problem.law()
     state = trees.strong(law.init(jax.random.key(0)))
-
-    def observe(state: State) -> PyTree:
-        carry = observable.start(law, state)
-        return carry, observable.update(carry, law, state, 1)
-
     fields = [jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_leaves_with_path(state)]
-    seen = {field for field, used in zip(fields, trees.inputs_used(observe, state), strict=True) if used}
+    seen = {field for field, used in zip(fields, leaves_seen(problem.observable, law, state), strict=True) if used}
     moving = jax.tree_util.tree_leaves_with_path(_in_place(law.drift(state, 0), state))
     return seen - {jax.tree_util.keystr(path) for path, _ in moving}
 

@@ -11,6 +11,7 @@ from jaxtyping import Array, PyTree
 from pliant.core.estimator import Problem
 from pliant.core.laws import State
 from pliant.core.noise import draw_once
+from pliant.core.observable import leaves_seen
 from pliant.core.reversal import Active, Undo, inexact
 from pliant.core.trees import inputs_used, state_dtype
 
@@ -58,14 +59,9 @@ def accounts(problem: Problem, state: State) -> tuple[bool, ...]:
 
     The derivative by what came of it is zero, and nobody asks for its value: it need not be walked back.
     """
-    law, observable = problem.law(), problem.observable
+    law = problem.law()
     noise = draw_once(law.noise, jax.random.key(0), state_dtype(state))
-
-    def observe(state: State) -> PyTree:
-        carry = None if observable.last_only else observable.start(law, state)
-        return carry, observable.update(carry, law, state, 1)
-
-    unread = [not read for read in inputs_used(observe, state)]
+    unread = [not read for read in leaves_seen(problem.observable, law, state)]
     while True:
 
         def others(state: State, unread: list[bool] = unread) -> list[Array]:

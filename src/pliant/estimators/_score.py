@@ -11,6 +11,7 @@ from pliant.core import trees
 from pliant.core.errors import NotApplicable
 from pliant.core.estimator import Problem
 from pliant.core.laws import State
+from pliant.core.observable import leaves_seen
 from pliant.core.rollout import Rollout
 
 
@@ -105,10 +106,5 @@ def _fields_seen(problem: Problem) -> set[str]:
     """The fields of the state that the observable's fold depends on."""
     law: Any = problem.law()
     state = trees.strong(law.init(jax.random.key(0)))
-
-    def observe(state: State) -> PyTree:
-        carry = problem.observable.start(law, state)
-        return carry, problem.observable.update(carry, law, state, 1)
-
     fields = [trees.first_name(path) for path, _ in jax.tree_util.tree_leaves_with_path(state)]
-    return {field for field, used in zip(fields, trees.inputs_used(observe, state), strict=True) if used}
+    return {field for field, used in zip(fields, leaves_seen(problem.observable, law, state), strict=True) if used}
