@@ -8,6 +8,8 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from pliant.core.fusion import once
+
 
 class Shell(eqx.Module):
     """A point of the phase space of `ESH`.
@@ -56,7 +58,7 @@ def _kick_derivative(primals: tuple, tangents: tuple) -> tuple[tuple, tuple]:
     bend = _bend(u, a)
     size, p, z, less, w = bend
     share, ahead = less * (2 * z + p * less) / (size * w), (p * (1 + z**2) - 2 * z**2) / w
-    radial, longer = jnp.sum(u * du), jnp.sum(a * da) / size
+    radial, longer = once(jnp.sum(u * du), size), jnp.sum(a * da) / size
     nearer = (jnp.sum(u * da + a * du) - (p - 1) * (longer + size * radial)) / size
     gain = ahead * longer + less * (1 + z) / w * nearer
     # What changes along e, less the part of it that share * da holds.

@@ -7,6 +7,8 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from pliant.core.fusion import apart
+
 # Weights of the Suzuki-Yoshida compositions, by their number; their sum is one, and their order 2, 4 and 4.
 _OUTER = {1: 1.0, 3: 1 / (2 - 2 ** (1 / 3)), 5: 1 / (4 - 4 ** (1 / 3))}
 WEIGHTS = {
@@ -75,7 +77,7 @@ class Chain(eqx.Module):
         v = list(chain)
         for link in links:
             damping = jnp.exp(-0.25 * time * v[link + 1]) if link + 1 < len(v) else 1.0
-            v[link] = (v[link] * damping + 0.5 * time * self.drive(heat, v, link)) * damping
+            v[link] = apart((v[link] * damping + 0.5 * time * self.drive(heat, v, link)) * damping)
         return tuple(v)
 
 
