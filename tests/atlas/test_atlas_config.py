@@ -68,6 +68,16 @@ def test_overlapping_blocks_measure_a_cell_once_and_keep_its_first_place():
     assert atlas.cells[0].timeout == 1.0
 
 
+def test_all_stands_for_every_name():
+    listed = ", ".join(f'"{name}"' for name in CATALOGUE.estimators)
+    written, meant = (
+        parse(edited('estimators = ["Pathwise"]', f"estimators = {names}"), CATALOGUE)
+        for names in ('"all"', f"[{listed}]")
+    )
+    assert written.cells == meant.cells
+    assert len(written.cells) > len(parse(GOOD, CATALOGUE).cells)
+
+
 def test_seeds_depend_on_the_cell_and_the_atlas_alone():
     forward = parse(GOOD, CATALOGUE)
     backward = parse(edited('["well", "ring"]', '["ring", "well"]'), CATALOGUE)
@@ -185,7 +195,7 @@ def test_a_configuration_that_is_nowhere():
         find("nowhere")
 
 
-@pytest.mark.parametrize("name", ["default", "quick"])
+@pytest.mark.parametrize("name", ["default", "quick", "matrix", "matrix_quick"])
 def test_what_ships_can_be_run_by_what_is_installed(name):
     atlas = load(find(name))
     assert len(atlas.cells) >= 15

@@ -40,11 +40,13 @@ class Reader:
         return value
 
     def names(self, at: tuple, block: dict[str, Any], key: str, known: tuple[str, ...]) -> list[str]:
-        """A non-empty list of known names, none twice."""
+        """A non-empty list of known names, none twice; "all" stands for all of them."""
         value = block.get(key)
+        if value == "all":
+            return list(known)
         if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
             raise self.refuse(
-                (*at, key), f"`{key}` must be a list of names, but it was {_shown(value)}. {_have(known)}"
+                (*at, key), f"`{key}` must be a list of names or \"all\", but it was {_shown(value)}. {_have(known)}"
             )
         for name in value:
             if name not in known:
