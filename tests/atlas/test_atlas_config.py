@@ -195,7 +195,7 @@ def test_a_configuration_that_is_nowhere():
         find("nowhere")
 
 
-@pytest.mark.parametrize("name", ["default", "quick", "matrix", "matrix_quick"])
+@pytest.mark.parametrize("name", ["default", "quick", "matrix"])
 def test_what_ships_can_be_run_by_what_is_installed(name):
     atlas = load(find(name))
     assert len(atlas.cells) >= 15

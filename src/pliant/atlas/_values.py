@@ -46,7 +46,7 @@ class Reader:
             return list(known)
         if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
             raise self.refuse(
-                (*at, key), f"`{key}` must be a list of names or \"all\", but it was {_shown(value)}. {_have(known)}"
+                (*at, key), f'`{key}` must be a list of names or "all", but it was {_shown(value)}. {_have(known)}'
             )
         for name in value:
             if name not in known:
