@@ -10,6 +10,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import PyTree
 
+from pliant.core.programs import Variable, trace
+
 
 def strong(tree: PyTree) -> PyTree:
     """The same arrays without weak types, Python numbers as arrays: what a loop can carry unchanged."""
@@ -96,9 +98,9 @@ def first_name(path: tuple) -> str:
 
 def inputs_used(function: Callable, tree: PyTree) -> list[bool]:
     """For every leaf of `tree`, whether the outputs of `function(tree)` can depend on it."""
-    jaxpr = jax.make_jaxpr(function)(tree).jaxpr
-    needed = {var for var in jaxpr.outvars if not hasattr(var, "val")}
-    for equation in reversed(jaxpr.eqns):
-        if needed.intersection(equation.outvars):
-            needed.update(var for var in equation.invars if not hasattr(var, "val"))
-    return [var in needed for var in jaxpr.invars]
+    program, _ = trace(function, tree)
+    needed = {atom for atom in program.outputs if isinstance(atom, Variable)}
+    for equation in reversed(list(program.equations)):
+        if needed.intersection(equation.outputs):
+            needed.update(atom for atom in equation.inputs if isinstance(atom, Variable))
+    return [variable in needed for variable in program.inputs]

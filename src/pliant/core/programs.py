@@ -1,0 +1,212 @@
+"""What a traced JAX program looks like inside: the one file that knows.
+
+`jax.extend.core` promises no compatibility. Everything that walks over programs reads them through the names below, which
+are tested on every JAX that is supported (0.10 to 0.12).
+"""
+
+import dataclasses
+import linecache
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import jax
+from jax.extend import core
+
+Variable = core.Var
+Literal = core.Literal
+Atom = core.Var | core.Literal
+
+# Whose lines are not the user's: installed packages, Python's own, this library.
+_FOLDERS = ("site-packages", "dist-packages", os.path.dirname(os.__file__), os.path.dirname(os.path.dirname(__file__)))
+_NAMES = {"pjit": "jit", "remat2": "remat", "checkpoint": "remat", "closed_call": "call", "core_call": "call"}
+# Equations that hand their operands to one inner program as they are, and where they keep it.
+_CALLS = {
+    "jit": "jaxpr",
+    "remat": "jaxpr",
+    "call": "call_jaxpr",
+    "custom_jvp_call": "call_jaxpr",
+    "custom_vjp_call": "call_jaxpr",
+    "custom_lin": "call_jaxpr",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A line of the user's program. **Fields**: `file`, `line`, `function` it stands in."""
+
+    file: str
+    line: int
+    function: str = ""
+
+    @property
+    def text(self) -> str:
+        """The source line, empty where it is not at hand."""
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A traced program: pure equations from `inputs` to `outputs`, its constants at hand."""
+
+    jaxpr: Any
+    constants: tuple[Any, ...] = ()
+
+    @property
+    def inputs(self) -> Sequence[Variable]:
+        """The variables that a call binds."""
+        return self.jaxpr.invars
+
+    @property
+    def captured(self) -> Sequence[Variable]:
+        """The variables that `constants` are bound to."""
+        return self.jaxpr.constvars
+
+    @property
+    def equations(self) -> Iterator["Equation"]:
+        """In the order of their evaluation."""
+        return map(Equation, self.jaxpr.eqns)
+
+    @property
+    def outputs(self) -> Sequence[Atom]:
+        """What a call returns: variables or literals."""
+        return self.jaxpr.outvars
+
+    def evaluate(self, *operands: Any, rule: Callable | None = None) -> list[Any]:
+        """The outputs; `rule(equation, operands) -> results` takes the place of an equation's own evaluation."""
+        rule = rule or Equation.evaluate
+        values = dict(zip([*self.captured, *self.inputs], [*self.constants, *operands], strict=True))
+        read = lambda atom: atom.val if isinstance(atom, Literal) else values[atom]
+        for equation in self.equations:
+            values.update(zip(equation.outputs, rule(equation, [read(atom) for atom in equation.inputs]), strict=True))
+        return [read(atom) for atom in self.outputs]
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """An equation that is the evaluation of one program. `custom`: its derivative is the author's, not that of `body`."""
+
+    body: Program
+    custom: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """A loop. Operands are `constants` of the body, the `carry`, and arrays that are walked over; results carry and ys."""
+
+    body: Program
+    constants: int
+    carry: int
+    length: int
+    reverse: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class While:
+    """A loop of unknown length. Operands are constants of the condition, constants of the body, and the carry."""
+
+    condition: Program
+    body: Program
+    condition_constants: int
+    body_constants: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Branch:
+    """A choice. Operands are the index of a branch and what every branch takes."""
+
+    branches: tuple[Program, ...]
+
+
+Structure = Call | Scan | While | Branch
+
+
+class Equation:
+    """One step of a program.
+
+    **Fields**: `name` of its operation, the same under every JAX; `inputs`: variables or literals; `outputs`: variables;
+    `parameters` of the operation.
+    """
+
+    def __init__(self, raw: Any):
+        self.raw = raw
+        self.inputs: Sequence[Atom] = raw.invars
+        self.outputs: Sequence[Variable] = raw.outvars
+        self.parameters: dict[str, Any] = raw.params
+        self.name = _name(raw)
+
+    @property
+    def operands(self) -> list[jax.ShapeDtypeStruct]:
+        """Shapes and types of what the operation takes."""
+        kinds: list[Any] = [atom.aval for atom in self.inputs]
+        return [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds]
+
+    def evaluate(self, operands: Sequence[Any]) -> list[Any]:
+        """The results, by the operation's own rules: an outer transformation sees it as the program wrote it."""
+        parameters = self.raw.primitive.get_bind_params(self.parameters)
+        with self.raw.ctx.manager:
+            results = self.raw.primitive.bind(*operands, **parameters)
+        return list(results) if self.raw.primitive.multiple_results else [results]
+
+    @property
+    def structure(self) -> Structure | None:
+        """The programs inside, None where there are none that could be walked."""
+        if self.name in _CALLS:
+            return Call(_program(self.parameters[_CALLS[self.name]]), self.name.startswith("custom"))
+        read = {"scan": _scan, "while": _while, "cond": _branch}.get(self.name)
+        return read and read(self.parameters)
+
+    @property
+    def programs(self) -> list[Program]:
+        """Every program inside, also those of operations that are no `Structure`, such as a linear solve."""
+        return [_program(jaxpr) for jaxpr in core.jaxprs_in_params(self.parameters)]
+
+    @property
+    def place(self) -> Place | None:
+        """The innermost line that is no library's; None inside a library, whose caller is the equation around."""
+        return next(self._places(), None)
+
+    def _places(self) -> Iterator[Place]:
+        traceback = self.raw.source_info.traceback
+        for frame in traceback.frames if traceback else ():
+            if not any(folder + os.sep in frame.file_name for folder in _FOLDERS):
+                yield Place(frame.file_name, frame.line_num, frame.function_name)
+
+
+def trace(function: Callable, *arguments: Any) -> tuple[Program, Any]:
+    """The program of `function(*arguments)`, flat inputs to flat outputs, and the tree of what it returns."""
+    closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
+    return _program(closed), jax.tree.structure(shape)
+
+
+def _program(jaxpr: Any) -> Program:
+    return Program(getattr(jaxpr, "jaxpr", jaxpr), tuple(getattr(jaxpr, "consts", ())))
+
+
+def _name(raw: Any) -> str:
+    name = raw.primitive.name
+    if name == "call_hi_primitive":
+        # SearchSorted -> search_sorted
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(raw.params["_prim"]).__name__).lower()
+    return str(_NAMES.get(name, name))
+
+
+def _scan(parameters: dict[str, Any]) -> Scan:
+    if "num_carry" in parameters:
+        constants, carry = parameters["num_consts"], parameters["num_carry"]
+    else:
+        constants, carry, _ = (len(list(part.vals)) for part in parameters["ft_in"].unpack())
+    return Scan(_program(parameters["jaxpr"]), constants, carry, parameters["length"], parameters["reverse"])
+
+
+def _while(parameters: dict[str, Any]) -> While:
+    programs = _program(parameters["cond_jaxpr"]), _program(parameters["body_jaxpr"])
+    return While(*programs, parameters["cond_nconsts"], parameters["body_nconsts"])
+
+
+def _branch(parameters: dict[str, Any]) -> Branch:
+    return Branch(tuple(map(_program, parameters["branches"])))

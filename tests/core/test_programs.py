@@ -1,0 +1,102 @@
+"""Programs are read the same way under every JAX."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+from pliant.core.programs import Branch, Call, Equation, Program, Scan, While, trace
+
+
+@jax.custom_jvp
+def doubled(x):
+    return 2 * x
+
+
+doubled.defjvp(lambda primals, tangents: (doubled(primals[0]), 3 * tangents[0]))
+
+
+@jax.custom_vjp
+def tripled(x):
+    return 3 * x
+
+
+tripled.defvjp(lambda x: (tripled(x), None), lambda _, cotangent: (4 * cotangent,))
+
+
+def everything(x, y):
+    table = jnp.arange(5.0)
+    (carry, count), seen = lax.scan(
+        lambda c, step: ((c[0] * x + step[0], c[1] + step[1]), c[0]), (y, 0), (table, jnp.arange(5)), reverse=True
+    )
+    _, looped = lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] * x), (0, y))
+    chosen = lax.cond(x > 0, lambda a: a * y, lambda a: a, looped)
+    called = doubled(x) + tripled(x) + jax.checkpoint(jnp.sin)(x) + jax.jit(jnp.cos)(x)
+    linear = jnp.linalg.solve(jnp.eye(2) * x, jnp.ones(2))
+    return {"a": carry + count + jnp.sum(seen) + chosen, "b": called + linear[0] + jnp.searchsorted(table, x)}
+
+
+def equations(program: Program) -> dict[str, Equation]:
+    return {equation.name: equation for equation in program.equations}
+
+
+def test_a_program_evaluates_to_what_the_function_returns():
+    program, tree = trace(everything, 1.5, 0.5)
+    found = jax.tree.unflatten(tree, program.evaluate(1.5, 0.5))
+    assert jax.tree.map(float, found) == pytest.approx(jax.tree.map(float, everything(1.5, 0.5)), rel=1e-12)
+
+
+def test_derivatives_of_an_evaluated_program_follow_its_custom_rules():
+    program, _ = trace(lambda x: doubled(x) + tripled(x), 1.0)
+    assert jax.grad(lambda x: program.evaluate(x)[0])(1.0) == 7.0
+
+
+def test_every_structure_is_recognised():
+    found = equations(trace(everything, 1.5, 0.5)[0])
+    loop, while_, branch = (found[name].structure for name in ("scan", "while", "cond"))
+    assert isinstance(loop, Scan) and (loop.constants, loop.carry, loop.length, loop.reverse) == (1, 2, 5, True)
+    assert len(loop.body.inputs) == 1 + 2 + 2 and len(loop.body.outputs) == 2 + 1
+    assert isinstance(while_, While) and (while_.condition_constants, while_.body_constants) == (0, 1)
+    assert isinstance(branch, Branch) and len(branch.branches) == 2
+    for name, custom in {"custom_jvp_call": True, "custom_vjp_call": True, "remat": False, "jit": False}.items():
+        structure = found[name].structure
+        assert isinstance(structure, Call) and structure.custom is custom
+    assert found["mul"].structure is None
+
+
+def test_an_inner_program_takes_the_operands_of_its_equation():
+    def rule(equation, operands):
+        structure = equation.structure
+        if isinstance(structure, Call):
+            return structure.body.evaluate(*operands, rule=rule)
+        seen.append(equation.name)
+        return equation.evaluate(operands)
+
+    seen: list[str] = []
+    program, _ = trace(everything, 1.5, 0.5)
+    a, b = program.evaluate(1.5, 0.5, rule=rule)
+    assert (float(a), float(b)) == pytest.approx(tuple(map(float, everything(1.5, 0.5).values())), rel=1e-12)
+    assert {"sin", "cos", "mul"} <= set(seen) and "jit" not in seen
+
+
+def test_a_loop_without_a_carry_and_one_without_arrays():
+    def loops(x):
+        _, mapped = lax.scan(lambda c, t: (c, x * t), None, jnp.arange(3.0))
+        carried, _ = lax.scan(lambda c, _: ((c[0] * x, [c[1][0] + 1]), None), (x, [x]), length=4)
+        return jnp.sum(mapped) + carried[0]
+
+    first, second = (e.structure for e in trace(loops, 2.0)[0].equations if e.name == "scan")
+    assert (first.constants, first.carry, first.length) == (1, 0, 3)
+    assert (second.constants, second.carry, second.length) == (1, 2, 4)
+
+
+def test_an_equation_knows_the_line_that_wrote_it():
+    def written(x):
+        y = jnp.linalg.norm(x)
+        return y * 2
+
+    norm = equations(trace(written, np.ones(3))[0])["jit"]
+    assert norm.place.file == __file__ and norm.place.text == "y = jnp.linalg.norm(x)"
+    assert norm.place.function.endswith("written")
+    assert next(iter(norm.structure.body.equations)).place is None
