@@ -1,4 +1,4 @@
-"""The command line: `pliant atlas run|status|report` and `pliant doctor`."""
+"""The command line: `pliant atlas run|status|report`, `pliant lint` and `pliant doctor`."""
 
 import argparse
 import sys
@@ -32,8 +32,23 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     doctor = commands.add_parser("doctor", help="say what is installed, and check one gradient against its truth")
     doctor.set_defaults(command=_doctor)
+    _add_lint(commands.add_parser("lint", help="say where the derivative of a JAX function lies"))
     _add_atlas(commands.add_parser("atlas", help="measure every estimator on every dynamics against the truth"))
     return parser
+
+
+def _add_lint(lint: argparse.ArgumentParser) -> None:
+    lint.description = "The exit code is 0 where nothing was found but kinks away from the arguments, 1 otherwise."
+    lint.add_argument("target", metavar="MODULE:FUNCTION")
+    lint.add_argument("--args", nargs="*", default=[], metavar="NUMBER|LIST|FILE.npy", help="what it is called with")
+    lint.add_argument("--argnums", type=int, nargs="+", default=[0], metavar="N", help="which of them are parameters")
+    lint.add_argument(
+        "--scale", type=float, default=0.1, help="how far to look, relative to each (default: %(default)s)"
+    )
+    form = lint.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="for other programs")
+    form.add_argument("--sarif", action="store_true", help="for code hosts")
+    lint.set_defaults(command=_lint)
 
 
 def _add_atlas(atlas: argparse.ArgumentParser) -> None:
@@ -81,6 +96,17 @@ def _report(options: argparse.Namespace) -> int:
 
     print(report.write(options.folder))
     return SUCCESS
+
+
+def _lint(options: argparse.Namespace) -> int:
+    from pliant.lint import _command
+
+    try:
+        report = _command.run(options.target, options.args, argnums=options.argnums, scale=options.scale)
+    except ValueError as error:
+        return _complain(error, MISUSE)
+    print(report.to_json() if options.json else report.to_sarif() if options.sarif else report)
+    return SUCCESS if report.ok else FAILURE
 
 
 def _doctor(options: argparse.Namespace) -> int:

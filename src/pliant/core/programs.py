@@ -166,6 +166,11 @@ class Equation:
         return [_program(jaxpr) for jaxpr in core.jaxprs_in_params(self.parameters)]
 
     @property
+    def scope(self) -> str:
+        """The names of `jax.named_scope` that it was written under."""
+        return str(self.raw.source_info.name_stack)
+
+    @property
     def place(self) -> Place | None:
         """The innermost line that is no library's; None inside a library, whose caller is the equation around."""
         return next(self._places(), None)
@@ -173,8 +178,13 @@ class Equation:
     def _places(self) -> Iterator[Place]:
         traceback = self.raw.source_info.traceback
         for frame in traceback.frames if traceback else ():
-            if not any(folder + os.sep in frame.file_name for folder in _FOLDERS):
+            if users_line(frame.file_name):
                 yield Place(frame.file_name, frame.line_num, frame.function_name)
+
+
+def users_line(file: str) -> bool:
+    """Whether a file is the user's: not Python's own, no installed package's, not this library's."""
+    return not any(folder + os.sep in file for folder in _FOLDERS)
 
 
 def trace(function: Callable, *arguments: Any) -> tuple[Program, Any]:

@@ -1,0 +1,37 @@
+"""What to use where a derivative lies."""
+
+_BY_NAME = {
+    "floor": "`pliant.smooth.digitise`",
+    "round": "`pliant.smooth.digitise`",
+    "ceil": "`pliant.smooth.digitise`",
+    "sort": "`pliant.smooth.sort` or `rank`",
+    "argmax": "`pliant.smooth.argmax`",
+    "argmin": "`pliant.smooth.argmax` of the negative",
+    "sign": "`pliant.smooth.step`",
+    "search_sorted": "`pliant.smooth.histogram`",
+    "clamp": "`pliant.smooth.clip`",
+    "max": "`pliant.smooth.threshold`",
+    "min": "`pliant.smooth.threshold`",
+    "abs": "`pliant.smooth.safe.norm`",
+    "sqrt": "`pliant.smooth.safe.sqrt` or `safe.norm`",
+    "div": "`pliant.smooth.safe.divide`, or `where` around the divisor too",
+    "log": "`pliant.smooth.safe.log`",
+    "atan2": "`pliant.smooth.safe.angle`",
+    "acos": "`pliant.smooth.safe.angle`",
+    "eigh": "functions of projectors onto subspaces: `pliant.smooth.safe.eigh`",
+    "while": "`jax.lax.scan` over the most steps there can be",
+    "stop_gradient": "take it out, or `accept` it with a reason",
+}
+_BY_SEVERITY = {
+    "BIAS": "`pliant.draw` and `pliant.draw.expect`, or a score function",
+    "BLOWUP": "a shorter horizon, `Shadowing`, `Implicit` or `Reweighting`",
+    "JUMP": "`pliant.smooth.step` or `switch`, or an estimator that bears jumps: `Girsanov`, `ScoreFunction`",
+    "BREAK": "an operation with a derivative, or a `jax.custom_jvp` for this one",
+}
+
+
+def advice(severity: str, name: str) -> str:
+    """What to use instead of an operation of this name."""
+    first, second = (_BY_SEVERITY, _BY_NAME) if severity in ("BIAS", "BLOWUP") else (_BY_NAME, _BY_SEVERITY)
+    keys = (severity, name) if first is _BY_SEVERITY else (name, severity)
+    return first.get(keys[0], second.get(keys[1], ""))

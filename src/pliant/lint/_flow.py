@@ -1,0 +1,270 @@
+"""What flows where in a program, before anything is computed: which values move, which are random, where sites are."""
+
+import dataclasses
+import enum
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from pliant.core.programs import Branch, Call, Equation, Literal, Place, Program, Scan, Variable, While, trace
+from pliant.lint._accepted import is_accepted, is_ignored
+from pliant.lint._margins import BENDS, EDGES
+
+Path = tuple[int, ...]
+# Their whole numbers are the order in which rows are taken, which results do not depend on.
+_PIVOTS = ("lu", "lu_pivots_to_permutation")
+_RANDOM = ("random_bits", "random_gamma", "rng_bit_generator", "rng_uniform", "threefry2x32")
+
+
+class Flag(enum.IntFlag):
+    """What is known of a value."""
+
+    NONE = 0
+    MOVES = enum.auto()
+    """It has a tangent."""
+    DEPENDS = enum.auto()
+    """It depends on the parameters, whether a tangent says so or not."""
+    RANDOM = enum.auto()
+    """It descends from random numbers."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Site:
+    """An operation whose derivative may lie.
+
+    **Fields**: `path`: where it stands; `name` of the operation; `group`: "blocks", "bends", "edges", "rule", "loop",
+    "grows" or "none"; `place` in the source; `random`: whether random numbers and parameters meet there; `why`: for
+    "none", what kept it from being differentiated.
+    """
+
+    path: Path
+    name: str
+    group: str
+    place: Place | None
+    random: bool = False
+    why: str = ""
+
+
+class Flow:
+    """Flags through a program and what is inside; `sites` by their paths; of loops by theirs `moves`: which parts of a
+    carry do, and `lengths`; `accepted`: whether the author stands by some."""
+
+    def __init__(self, program: Program, moving: Sequence[bool]):
+        self.sites: dict[Path, Site] = {}
+        self.moves: dict[Path, list[bool]] = {}
+        self.lengths: dict[Path, int] = {}
+        self.accepted = self._silent = False
+        flags = [Flag.MOVES | Flag.DEPENDS if moves else Flag.NONE for moves in moving]
+        self.outputs = self._program(program, flags, (), None, [True] * len(program.outputs))
+
+    def _program(
+        self, program: Program, inputs: Sequence[Flag], path: Path, place: Place | None, wanted: Sequence[bool]
+    ) -> list[Flag]:
+        flags: dict[Variable, Flag] = dict.fromkeys(program.captured, Flag.NONE)
+        flags.update(zip(program.inputs, inputs, strict=True))
+        read = lambda atom: Flag.NONE if isinstance(atom, Literal) else flags[atom]
+        equations = list(program.equations)
+        needed = _needed(equations, program, wanted)
+        unaccepted = _needed(equations, program, wanted, stop=is_accepted)
+        for index, equation in enumerate(equations):
+            arrive = [read(atom) for atom in equation.inputs]
+            if index in needed:
+                silent, self._silent = self._silent, self._silent or index not in unaccepted or is_ignored(equation)
+                self.accepted |= self._silent
+                outs = self._equation(equation, arrive, (*path, index), equation.place or place, needed[index])
+                self._silent = silent
+            else:
+                outs = [Flag.NONE] * len(equation.outputs)
+            flags.update(zip(equation.outputs, outs, strict=True))
+        return [read(atom) for atom in program.outputs]
+
+    def _equation(
+        self, equation: Equation, arrive: list[Flag], path: Path, place: Place | None, wanted: list[bool]
+    ) -> list[Flag]:
+        match equation.structure:
+            case Call(body, custom):
+                outs = self._program(body, arrive, path, place, wanted)
+                if custom and _any(arrive, Flag.MOVES):
+                    self._site(equation, arrive, path, place, "rule")
+                    outs = [
+                        flag | Flag.MOVES if inexact(v) else flag
+                        for flag, v in zip(outs, equation.outputs, strict=True)
+                    ]
+                return outs
+            case Scan() as scan:
+                return self._scan(equation, scan, arrive, path, place, wanted)
+            case While() as loop:
+                return self._while(equation, loop, arrive, path, place)
+            case Branch(branches):
+                inner = [
+                    self._program(branch, arrive[1:], (*path, index), place, wanted)
+                    for index, branch in enumerate(branches)
+                ]
+                chosen = arrive[0] & (Flag.DEPENDS | Flag.RANDOM)
+                return [_join(flags) | chosen for flags in zip(*inner, strict=True)]
+        return self._operation(equation, arrive, path, place, wanted)
+
+    def _operation(
+        self, equation: Equation, arrive: list[Flag], path: Path, place: Place | None, wanted: list[bool]
+    ) -> list[Flag]:
+        moving = tuple(bool(flag & Flag.MOVES) for flag in arrive)
+        common = _join(arrive) & (Flag.DEPENDS | Flag.RANDOM)
+        if equation.name in _RANDOM:
+            common |= Flag.RANDOM
+        if not any(moving):
+            return [common] * len(equation.outputs)
+        try:
+            passed = passes(equation, moving)
+        except Exception as error:  # whatever the operation's author raises
+            self._site(equation, arrive, path, place, "none", str(error).splitlines()[0])
+            return [common] * len(equation.outputs)
+        group = _group(equation, [moves for moves, want in zip(passed, wanted, strict=True) if want])
+        if group:
+            self._site(equation, arrive, path, place, group)
+        return [common | Flag.MOVES if moves else common for moves in passed]
+
+    def _scan(
+        self, equation: Equation, scan: Scan, arrive: list[Flag], path: Path, place: Place | None, wanted: list[bool]
+    ) -> list[Flag]:
+        first, last = scan.constants, scan.constants + scan.carry
+        inner = [True] * scan.carry + wanted[scan.carry :]
+
+        def body(carry: list[Flag]) -> list[Flag]:
+            return self._program(scan.body, [*arrive[:first], *carry, *arrive[last:]], path, place, inner)
+
+        carry = _settle(arrive[first:last], lambda carry: body(carry)[: scan.carry])
+        self.moves[path] = [bool(flag & Flag.MOVES) for flag in carry]
+        if any(self.moves[path]) and scan.length > 1:
+            self.lengths[path] = scan.length
+            self._site(equation, arrive, path, place, "grows")
+        return carry + body(carry)[scan.carry :]
+
+    def _while(
+        self, equation: Equation, loop: While, arrive: list[Flag], path: Path, place: Place | None
+    ) -> list[Flag]:
+        first, last = loop.condition_constants, loop.condition_constants + loop.body_constants
+        every = [True] * len(loop.body.outputs)
+
+        def body(carry: list[Flag]) -> list[Flag]:
+            return self._program(loop.body, [*arrive[first:last], *carry], (*path, 1), place, every)
+
+        carry = _settle(arrive[last:], body)
+        self._program(loop.condition, [*arrive[:first], *carry], (*path, 0), place, [True])
+        self.moves[path] = [bool(flag & Flag.MOVES) for flag in carry]
+        if any(self.moves[path]):
+            self._site(equation, arrive, path, place, "loop")
+        return carry
+
+    def _site(
+        self, equation: Equation, arrive: list[Flag], path: Path, place: Place | None, group: str, why: str = ""
+    ) -> None:
+        if self._silent:
+            return
+        random = _any(arrive, Flag.RANDOM)
+        self.sites[path] = Site(path, equation.name, group, place, random, why)
+
+
+def passes(equation: Equation, moving: tuple[bool, ...]) -> list[bool]:
+    """For every result of an operation, whether tangents of the moving operands reach it: read from its derivative."""
+    return list(_passes(_Keyed(equation, moving)))
+
+
+class _Keyed:
+    """An operation on given types: its derivative is the same wherever it stands."""
+
+    def __init__(self, equation: Equation, moving: tuple[bool, ...]):
+        self.equation, self.moving = equation, moving
+        self.key = (equation.name, str(equation.parameters), str(equation.operands), moving)
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Keyed) and self.key == other.key
+
+
+@functools.lru_cache(maxsize=4096)
+def _passes(keyed: _Keyed) -> tuple[bool, ...]:
+    equation, moving = keyed.equation, keyed.moving
+    smooth = [inexact(variable) for variable in equation.outputs]
+    if not any(smooth):
+        return tuple(smooth)
+    still = [kind for kind, moves in zip(equation.operands, moving, strict=True) if not moves]
+    primals = [kind for kind, moves in zip(equation.operands, moving, strict=True) if moves]
+
+    def push(still: list, primals: list, tangents: list) -> list:
+        def local(*moved: Any) -> list:
+            left, right = iter(still), iter(moved)
+            results = equation.evaluate([next(right) if moves else next(left) for moves in moving])
+            return [result for result, keep in zip(results, smooth, strict=True) if keep]
+
+        return jax.jvp(local, tuple(primals), tuple(tangents))[1]
+
+    program, _ = trace(push, still, primals, primals)
+    tangents = set(program.inputs[len(still) + len(primals) :])
+    reached = iter(_reached(program, tangents))
+    return tuple(next(reached) if keep else False for keep in smooth)
+
+
+def _reached(program: Program, sources: set) -> list[bool]:
+    """For every output, whether it depends on one of the sources."""
+    for equation in program.equations:
+        if sources.intersection(atom for atom in equation.inputs if isinstance(atom, Variable)):
+            sources.update(equation.outputs)
+    return [isinstance(atom, Variable) and atom in sources for atom in program.outputs]
+
+
+def _needed(
+    equations: list[Equation],
+    program: Program,
+    wanted: Sequence[bool],
+    stop: Callable[[Equation], bool] = lambda equation: False,
+) -> dict[int, list[bool]]:
+    """The equations that wanted outputs depend on, other than through `stop`, with which of their results."""
+    alive = {atom for atom, want in zip(program.outputs, wanted, strict=True) if want and isinstance(atom, Variable)}
+    needed = {}
+    for index, equation in reversed(list(enumerate(equations))):
+        results = [variable in alive for variable in equation.outputs]
+        if any(results):
+            needed[index] = results
+            if not stop(equation):
+                alive.update(atom for atom in equation.inputs if isinstance(atom, Variable))
+    return needed
+
+
+def _settle(flags: list[Flag], step: Any) -> list[Flag]:
+    """The smallest flags of a carry that a further round of the loop does not change."""
+    while True:
+        after = [old | new for old, new in zip(flags, step(flags), strict=True)]
+        if after == flags:
+            return flags
+        flags = after
+
+
+def _group(equation: Equation, passed: list[bool]) -> str:
+    if equation.name in EDGES and _has_edge(equation):
+        return "edges"
+    if equation.name in BENDS:
+        return "bends"
+    # Whatever has no derivative where it could have one, and whatever answers in whole numbers.
+    return "" if all(passed) or equation.name in _PIVOTS else "blocks"
+
+
+def _has_edge(equation: Equation) -> bool:
+    return equation.name != "integer_pow" or equation.parameters["y"] < 0
+
+
+def inexact(variable: Any) -> bool:
+    """Whether a variable holds floating point or complex numbers."""
+    return jnp.issubdtype(variable.aval.dtype, jnp.inexact)
+
+
+def _any(flags: Sequence[Flag], kind: Flag) -> bool:
+    return any(flag & kind for flag in flags)
+
+
+def _join(flags: Sequence[Flag]) -> Flag:
+    return functools.reduce(lambda a, b: a | b, flags, Flag.NONE)

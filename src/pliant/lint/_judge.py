@@ -1,0 +1,246 @@
+"""From measurements to findings."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from pliant.lint._advice import advice
+from pliant.lint._flow import Flow, Site
+from pliant.lint._margins import COMPARISONS
+from pliant.lint._probe import Edge, Probe, Sample
+from pliant.lint.report import Finding
+
+# Nearer than this an edge is where the arguments are.
+_HERE = 1e-9
+_MOST = 32
+# A tangent that has grown by a million more than the values says nothing about them.
+_BLOWN = np.log(1e6)
+_STEPS = (1e-3, 5e-4)
+
+
+class Judge:
+    """Asks a probe what there is to ask."""
+
+    def __init__(self, probe: Probe, flow: Flow):
+        self.probe, self.flow = probe, flow
+        self.count = len(probe.directions)
+        every = list(range(self.count))
+        self.around = probe.sample([0.0] * self.count + [1.0] * self.count + [-1.0] * self.count, every * 3)
+
+    @property
+    def here(self) -> Sample:
+        """What there is at the arguments, a row for every direction."""
+        return Sample(self.around.value[: self.count], self.around.slope[: self.count], self.around.records)
+
+    @property
+    def secant(self) -> np.ndarray:
+        """Mean slopes over the whole reach, (directions, outputs)."""
+        return 0.5 * (self.around.value[self.count : 2 * self.count] - self.around.value[2 * self.count :])
+
+    def findings(self) -> list[Finding]:
+        """All of them, those with the largest effect first."""
+        found = [*self._broken(), *self._blown(), *self._not_finite()]
+        edges = self.probe.locate(self._candidates())
+        crossed = [finding for edge in edges for finding in self._across(edge)]
+        found += crossed
+        if all(finding.severity == "kink" for finding in found):
+            found += self._disagreements()
+        return _ranked(found)
+
+    def _candidates(self) -> list[tuple[Site, int, float]]:
+        """Sites with an edge in reach and, of those where chance meets parameters, all; the nearest one of each."""
+        found = []
+        for path, record in self.around.records.items():
+            site = self.flow.sites[path]
+            if site.group not in ("blocks", "bends", "edges"):
+                continue
+            steps, sides = record.crossings[: self.count], record.sides.reshape(3, self.count)
+            passed = (sides[1:] != sides[0]).any(axis=0)[:, None]
+            # Where a tangent sees no edge but elements change sides, the search starts from afar.
+            steps = np.where(passed & ~np.isfinite(steps), 1.0, steps)
+            near = np.isfinite(steps) & ((np.abs(steps) <= 1) | passed | (site.random and site.group == "blocks"))
+            direction = int(np.argmin(np.where(near, np.abs(steps), np.inf).min(axis=1)))
+            found += [(site, direction, float(step)) for step in np.unique(steps[direction, near[direction]])]
+        return sorted(found, key=lambda candidate: abs(candidate[2]))[:_MOST]
+
+    def _across(self, edge: Edge) -> Iterator[Finding]:
+        """What an edge does to the derivative, if anything."""
+        site, at = edge.site, f"{edge.site.name} has an edge {self._where(edge)}"
+        if site.group == "edges":
+            if edge.located and not edge.finite and not _is_here(edge):
+                yield self._finding("NAN", site, f"{at}, where the derivative ceases to be finite", 1.0)
+        elif not edge.located:
+            yield from self._not_located(edge)
+        elif edge.jump:
+            # With one parameter jumps are those of its increase.
+            jump = edge.jump * np.sign(self._unit(edge))
+            yield self._jumps(edge, f"{at}, where the value jumps by {jump:.3g}")
+        elif not site.random or _is_here(edge):
+            yield from self._bends(edge, at)
+
+    def _not_located(self, edge: Edge) -> Iterator[Finding]:
+        site = edge.site
+        sides = self.around.records[site.path].sides.reshape(3, self.count)[:, edge.direction]
+        if site.random and site.group == "blocks":
+            what = f"random numbers meet parameters in {site.name}, and its edge was not located"
+            yield self._finding("BIAS", site, what, 0.5)
+        elif (sides[1:] != sides[0]).any():
+            yield self._finding("UNKNOWN", site, f"{site.name} has an edge within reach that was not located", 0.5)
+
+    def _jumps(self, edge: Edge, jump: str) -> Finding:
+        slope, secant = self._slopes(edge)
+        effect = abs(edge.jump) / (abs(slope) + abs(secant) + abs(edge.jump))
+        if edge.site.random:
+            return self._finding(
+                "BIAS", edge.site, f"random numbers meet parameters: {jump}; the derivative misses it", effect
+            )
+        if _is_here(edge) or edge.site.name not in COMPARISONS or self._blind(edge):
+            unit = self._unit(edge)
+            slopes = (
+                f"the derivative is {_number(slope / unit)}, the mean slope over the reach {_number(secant / unit)}"
+            )
+            return self._finding("LIES", edge.site, f"{jump}; {slopes}", effect)
+        return self._finding("JUMP", edge.site, jump, effect)
+
+    def _blind(self, edge: Edge) -> bool:
+        """Whether the derivative sees nothing of what the function does over the reach."""
+        seen = self.around.slope.reshape(3, self.count, -1)[:, edge.direction, edge.output]
+        return bool(np.max(np.abs(seen)) < 1e-2 * abs(self._slopes(edge)[1]))
+
+    def _bends(self, edge: Edge, at: str) -> Iterator[Finding]:
+        slope, unit = self._slopes(edge)[0], self._unit(edge)
+        size = abs(edge.before) + abs(edge.after)
+        sides = sorted([(-np.sign(unit), edge.before / unit), (np.sign(unit), edge.after / unit)])
+        (_, left), (_, right) = sides
+        effect = abs(edge.bend) / (size + 1e-300)
+        if _is_here(edge) and (edge.bend or abs(slope - edge.before) > 1e-6 * size):
+            slopes = f"{at}: slopes are {_number(left)} and {_number(right)}, the derivative is {_number(slope / unit)}"
+            yield self._finding("LIES", edge.site, slopes, max(effect, abs(slope - edge.before) / (size + 1e-300)))
+        elif edge.bend:
+            yield self._finding(
+                "kink", edge.site, f"{at}, where the slope goes from {_number(left)} to {_number(right)}", effect
+            )
+
+    def _slopes(self, edge: Edge) -> tuple[float, float]:
+        """The derivative at the arguments and the mean slope over the reach, along the edge's direction."""
+        at = edge.direction, edge.output
+        return float(self.here.slope[at]), float(self.secant[at])
+
+    def _unit(self, edge: Edge) -> float:
+        return self._length(edge.direction)
+
+    def _length(self, index: int) -> float:
+        """What a slope is divided by: the length of the direction, with its sign where there is one parameter."""
+        direction = self.probe.directions[index]
+        return float(direction[0]) if direction.size == 1 else float(np.linalg.norm(direction))
+
+    def _where(self, edge: Edge) -> str:
+        if _is_here(edge):
+            return "at the arguments"
+        if self.probe.theta.size == 1:
+            return f"at {float(self.probe.theta[0]) + edge.t * self._unit(edge):.6g}"
+        return f"{abs(edge.t):.2g} of the reach away"
+
+    def _broken(self) -> Iterator[Finding]:
+        for site in self.flow.sites.values():
+            if site.group == "none":
+                yield self._finding("BREAK", site, f"{site.name} has no derivative: {site.why}", 1.0)
+            elif site.group == "loop":
+                yield self._finding("BREAK", site, "a loop of unknown length has no reverse mode", 1.0)
+
+    def _blown(self) -> Iterator[Finding]:
+        for path, record in self.around.records.items():
+            site = self.flow.sites[path]
+            rate, length = float(np.max(record.rate[: self.count])), self.flow.lengths.get(path, 0)
+            if site.group == "grows" and rate * length > _BLOWN:
+                grown = f"tangents grow by {np.exp(min(rate, 700)):.4g} a step beyond the values, over {length} steps"
+                horizon = f"ten times the values' size after {int(np.log(10.0) / rate)}"
+                yield self._finding("BLOWUP", site, f"{grown}; {horizon}", 1.0)
+
+    def _not_finite(self) -> Iterator[Finding]:
+        gradient = self.probe.gradient()
+        if np.all(np.isfinite(self.here.slope)) and (gradient is None or np.all(np.isfinite(gradient))):
+            return
+        at_edge = [
+            self.flow.sites[path]
+            for path, record in self.around.records.items()
+            if self.flow.sites[path].group == "edges" and np.min(record.margin[: self.count]) == 0
+        ]
+        for site in at_edge:
+            yield self._finding("NAN", site, f"{site.name} is at its edge, and the derivative is not finite", 1.0)
+        if not at_edge:
+            yield Finding(
+                "NAN", "derivative", None, "it is not finite, and no line was found that is at an edge", "", 1.0
+            )
+
+    def _disagreements(self) -> Iterator[Finding]:
+        """Where no edge explains that the derivative is not that of the function."""
+        seen, moved = np.abs(self.around.slope).reshape(3, self.count, -1).max(axis=0), np.abs(self.secant)
+        if np.any((moved > 1e-9 * np.abs(self.here.value)) & (seen < 1e-6 * moved)):
+            yield from self._blame(("blocks",), "it is zero, but the value changes over the reach", 1.0)
+            return
+        differences = self._differences()
+        slope = self.here.slope
+        size = np.abs(slope) + np.abs(differences) + 1e-300
+        off = np.abs(slope - differences) / size
+        if np.nanmax(off, initial=0.0) > 1e-4:
+            direction, output = np.unravel_index(np.nanargmax(off), off.shape)
+            unit = self._length(int(direction))
+            found, true = slope[direction, output] / unit, differences[direction, output] / unit
+            numbers = f"it gives {_number(found)}, differences {_number(true)}"
+            yield from self._blame(("rule", "blocks"), numbers, float(off[direction, output]))
+        gradient, weights = self.probe.gradient(), self.probe.weights
+        if gradient is None:
+            return
+        reverse, forward = self.probe.directions @ gradient, slope @ weights
+        off = np.abs(reverse - forward) / (
+            np.abs(reverse) + np.abs(forward) + 1e-9 * np.abs(slope).sum(axis=1) + 1e-300
+        )
+        if np.max(off) > 1e-4:
+            worst = int(np.argmax(off))
+            found, true = reverse[worst] / self._length(worst), forward[worst] / self._length(worst)
+            numbers = f"reverse mode gives {_number(found)}, forward mode {_number(true)}"
+            yield from self._blame(("rule",), numbers, float(off[worst]))
+
+    def _blame(self, groups: tuple[str, ...], numbers: str, effect: float) -> Iterator[Finding]:
+        for group in groups:
+            blamed = [site for site in self.flow.sites.values() if site.group == group and site.place]
+            if blamed:
+                for site in blamed:
+                    yield self._finding("LIES", site, f"the derivative is not that of the function: {numbers}", effect)
+                return
+        if not self.flow.accepted:
+            yield Finding("LIES", "derivative", None, f"it is not that of the function: {numbers}", "", effect)
+
+    def _differences(self) -> np.ndarray:
+        """Central differences, extrapolated; NaN where they do not settle."""
+        theta, v = np.asarray(self.probe.theta), self.probe.directions
+        steps = [sign * h for h in _STEPS for sign in (1, -1)]
+        values = np.asarray(self.probe.values(np.concatenate([theta + h * v for h in steps])))
+        ahead, behind, ahead2, behind2 = values.reshape(4, self.count, -1)
+        wide, narrow = (ahead - behind) / (2 * _STEPS[0]), (ahead2 - behind2) / (2 * _STEPS[1])
+        noise = 1e-12 * np.abs(self.here.value) / _STEPS[1]
+        settled = np.abs(wide - narrow) < 1e-2 * (np.abs(wide) + np.abs(narrow)) + noise
+        found = (4 * narrow - wide) / 3
+        relevant = np.abs(found - self.here.slope) > 10 * noise
+        return np.where(settled & relevant, found, np.where(settled, self.here.slope, np.nan))
+
+    def _finding(self, severity: str, site: Site, message: str, effect: float) -> Finding:
+        return Finding(severity, site.name, site.place, message, advice(severity, site.name), effect)
+
+
+def _number(value: float) -> str:
+    return f"{value + 0.0:.6g}"
+
+
+def _is_here(edge: Edge) -> bool:
+    return abs(edge.t) < _HERE
+
+
+def _ranked(found: list[Finding]) -> list[Finding]:
+    """The largest effects first; of several of a kind on a line the nearest."""
+    best: dict[tuple, Finding] = {}
+    for finding in found:
+        key = finding.severity, finding.place, finding.kind if finding.place is None else ""
+        best.setdefault(key, finding)
+    return sorted(best.values(), key=lambda finding: -finding.effect)

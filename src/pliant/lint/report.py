@@ -1,0 +1,111 @@
+"""What the linter found, for people and for programs."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pliant.core.programs import Place
+
+SEVERITIES = {
+    "BREAK": "there is no derivative to be had",
+    "NAN": "the derivative is not finite",
+    "LIES": "the derivative is not that of the function",
+    "BIAS": "a random threshold: the derivative misses what moves across it",
+    "BLOWUP": "tangents grow until the derivative says nothing",
+    "JUMP": "the value jumps within reach",
+    "UNKNOWN": "an edge within reach could not be located",
+    "kink": "the slope jumps within reach",
+}
+"""From the worst to the mildest, with what each means."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One place where a derivative lies.
+
+    **Fields**: `severity`: one of `SEVERITIES`; `kind`: the operation; `place`: file and line, None where no line of the
+    user's was found; `message`: what is wrong, with its numbers; `advice`: what to use instead; `effect`: by how much the
+    derivative is off, relative to its size, by which findings are ranked.
+    """
+
+    severity: str
+    kind: str
+    place: Place | None
+    message: str
+    advice: str = ""
+    effect: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The fields as numbers and texts."""
+        where = {"file": self.place.file, "line": self.place.line, "source": self.place.text} if self.place else {}
+        return {**dataclasses.asdict(self), "place": where}
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Findings, the ones with the largest effect on the derivative first.
+
+    **Fields**: `findings`; `function`: the name of what was looked at. `ok`: whether there are none beyond kinks that the
+    arguments do not lie on.
+    """
+
+    findings: tuple[Finding, ...]
+    function: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the derivative can be used as it is."""
+        return all(finding.severity == "kink" for finding in self.findings)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def to_json(self) -> str:
+        """The report as JSON: `function`, `ok`, `findings`."""
+        found = [finding.as_dict() for finding in self.findings]
+        return json.dumps({"function": self.function, "ok": self.ok, "findings": found}, indent=2)
+
+    def to_sarif(self) -> str:
+        """The report in the Static Analysis Results Interchange Format 2.1.0, which code hosts show beside the source."""
+        rules = [{"id": name, "shortDescription": {"text": text}} for name, text in SEVERITIES.items()]
+        driver = {"name": "pliant lint", "rules": rules}
+        run = {"tool": {"driver": driver}, "results": list(map(_sarif, self.findings))}
+        return json.dumps({"version": "2.1.0", "runs": [run]}, indent=2)
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        text = io.StringIO()
+        Console(file=text, width=120).print(self.table())
+        return text.getvalue()
+
+    def table(self) -> Any:
+        """A `rich` table."""
+        from rich.table import Table
+
+        title = f"{self.function}: " + ("nothing found" if not self.findings else f"{len(self.findings)} found")
+        table = Table(title=title, show_lines=True)
+        for column in ("", "where", "what", "instead"):
+            table.add_column(column, overflow="fold")
+        for finding in self.findings:
+            where = f"{finding.place}\n{finding.place.text}" if finding.place else "(no line of yours)"
+            table.add_row(finding.severity, where, f"{finding.kind}: {finding.message}", finding.advice)
+        return table
+
+
+def _sarif(finding: Finding) -> dict[str, Any]:
+    level = "note" if finding.severity == "kink" else "warning" if finding.severity in ("JUMP", "UNKNOWN") else "error"
+    result: dict[str, Any] = {
+        "ruleId": finding.severity,
+        "level": level,
+        "message": {"text": f"{finding.kind}: {finding.message} {finding.advice}".strip()},
+    }
+    if finding.place:
+        location = {"artifactLocation": {"uri": finding.place.file}, "region": {"startLine": finding.place.line}}
+        result["locations"] = [{"physicalLocation": location}]
+    return result

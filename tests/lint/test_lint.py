@@ -1,0 +1,177 @@
+"""What the linter says of programs whose lies are known, where it says so, and how it is told that one is meant."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+
+import pliant
+from pliant import cli
+from pliant.lint import Finding, Report, accept, assert_differentiable, ignore
+
+KEY = jax.random.key(0)
+
+
+def corner(t):
+    return jnp.minimum(t**2, 2 * t)
+
+
+def two_ramps(t):
+    return jax.nn.relu(t) - jax.nn.relu(-t)
+
+
+def converter(t):
+    return jnp.sum(jnp.floor(t * jnp.arange(1.0, 20.0)))
+
+
+def truncated(r):
+    return jnp.where(r < 2.5, 4 * (r**-12 - r**-6), 0.0)
+
+
+def lottery(p):
+    return jnp.sum(jnp.where(jax.random.bernoulli(KEY, p, (20,)), 1.0, 0.0))
+
+
+def lorenz(rho):
+    def step(state, _):
+        x, y, z = state
+        return state + 0.01 * jnp.stack([10 * (y - x), x * (rho - z) - y, x * y - 8 / 3 * z]), z
+
+    return jnp.mean(lax.scan(step, jnp.ones(3), None, length=4000)[1])
+
+
+def trapped(t):
+    return jnp.where(t > 0, jnp.sqrt(t), 0.0)
+
+
+def stopped(t):
+    return lax.stop_gradient(t) * t
+
+
+def looked_at(t):
+    return t if t > 0 else -t
+
+
+def called_back(t):
+    return jax.pure_callback(lambda x: x, jax.ShapeDtypeStruct((), jnp.result_type(float)), t)
+
+
+def searched(t):
+    return lax.while_loop(lambda x: x < 100, lambda x: x * t, t)
+
+
+@jax.custom_vjp
+def wrong(x):
+    return jnp.sin(x)
+
+
+wrong.defvjp(lambda x: (jnp.sin(x), x), lambda x, cotangent: (-jnp.cos(x) * cotangent,))
+
+
+def wrong_rule(t):
+    return wrong(t) ** 2
+
+
+@pytest.mark.parametrize(
+    ("function", "at", "severity", "line", "words"),
+    [
+        (corner, 2.0, "LIES", "return jnp.minimum(t**2, 2 * t)", ["slopes are 4 and 2"]),
+        (two_ramps, 0.0, "LIES", "return jax.nn.relu(t) - jax.nn.relu(-t)", ["slopes are 1 and 1, the derivative is 0"]),
+        (converter, 0.37, "LIES", "return jnp.sum(jnp.floor(t * jnp.arange(1.0, 20.0)))", ["jumps by"]),
+        (truncated, 2.4, "JUMP", "return jnp.where(r < 2.5, 4 * (r**-12 - r**-6), 0.0)", ["at 2.5,", "jumps by 0.0163"]),
+        (lottery, 0.3, "BIAS", "return jnp.sum(jnp.where(jax.random.bernoulli(KEY, p, (20,)), 1.0, 0.0))", ["jumps"]),
+        (lorenz, 28.0, "BLOWUP", "return jnp.mean(lax.scan(step, jnp.ones(3), None, length=4000)[1])", ["1.0", "4000"]),
+        (trapped, 0.0, "NAN", "return jnp.where(t > 0, jnp.sqrt(t), 0.0)", ["sqrt"]),
+        (jnp.linalg.norm, [0.0, 0.0, 0.0], "NAN", None, ["sqrt"]),
+        (stopped, 2.0, "LIES", "return lax.stop_gradient(t) * t", ["not that of the function"]),
+        (looked_at, 1.0, "BREAK", "return t if t > 0 else -t", ["Python looks at a value"]),
+        (called_back, 1.0, "BREAK", None, ["pure_callback"]),
+        (searched, 1.5, "BREAK", "return lax.while_loop(lambda x: x < 100, lambda x: x * t, t)", ["reverse mode"]),
+        (wrong_rule, 0.5, "LIES", "return wrong(t) ** 2", ["reverse mode gives -0.84", "forward mode 0.84"]),
+    ],
+)  # fmt: skip
+def test_a_lie_is_found_at_its_line_with_its_numbers(function, at, severity, line, words):
+    report = pliant.lint(function, jnp.asarray(at))
+    assert not report.ok
+    first = next(finding for finding in report if finding.severity == severity)
+    assert all(word in first.message for word in words), first.message
+    assert line is None or first.place.text == line
+
+
+def test_an_edge_out_of_reach_is_none():
+    assert pliant.lint(corner, 1.0).findings == ()
+    assert [finding.severity for finding in pliant.lint(corner, 1.9)] == ["kink"]
+    assert pliant.lint(corner, 1.9).ok
+    assert pliant.lint(corner, 1.0, scale=1.5).findings != ()
+
+
+def test_parameters_are_chosen_and_may_be_trees():
+    function = lambda parameters, data: jnp.floor(parameters["a"] * data).sum() + parameters["b"] ** 2
+    assert pliant.lint(function, {"a": 1.3, "b": 2.0}, jnp.arange(5.0)).findings
+    assert not pliant.lint(lambda data, b: jnp.floor(data).sum() + b**2, jnp.arange(5.0), 2.0, argnums=1).findings
+    with pytest.raises(ValueError, match="`argnums` must name at least one argument with floating point numbers"):
+        pliant.lint(lambda n: n, 3)
+
+
+def test_findings_are_ranked_by_their_effect():
+    both = lambda t: jnp.floor(101 * t) + truncated(t)
+    report = pliant.lint(both, 2.41)
+    assert [finding.kind for finding in report] == ["floor", "lt"]
+    assert report.findings[0].effect > report.findings[1].effect
+
+
+def test_single_precision_programs_are_looked_at_in_double():
+    assert not pliant.lint(lambda t: jnp.sum(jnp.sin(t) ** 2), jnp.ones(3, jnp.float32)).findings
+
+
+def test_what_the_author_stands_by_is_not_reported():
+    def meant(t):
+        return accept(jnp.floor(t), "the converter has so many bits") + t
+
+    def ignored(t):
+        with ignore("the converter has so many bits"):
+            charge = jnp.floor(t)
+        return charge + t
+
+    assert not pliant.lint(meant, 3.2).findings and not pliant.lint(ignored, 3.2).findings
+    assert jax.grad(meant)(3.2) == 1.0
+    assert pliant.lint(lambda t: meant(t) + jnp.round(t), 3.45).findings
+    with pytest.raises(ValueError, match="`reason` must say why"):
+        accept(1.0, "")
+
+
+def test_as_an_assertion():
+    assert_differentiable(jnp.sin, 1.0)
+    assert_differentiable(corner, 1.9)
+    with pytest.raises(AssertionError, match="jumps by"):
+        assert_differentiable(truncated, 2.4)
+    assert_differentiable(truncated, 2.4, allow=["JUMP"])
+    with pytest.raises(ValueError, match="`allow` must hold severities"):
+        assert_differentiable(truncated, 2.4, allow=["jump"])
+
+
+def test_reports_for_people_and_for_programs():
+    report = pliant.lint(truncated, 2.4)
+    assert isinstance(report, Report) and isinstance(report.findings[0], Finding) and len(report) == 1
+    assert "truncated: 1 found" in str(report) and "test_lint.py" in str(report)
+    read = json.loads(report.to_json())
+    assert read["ok"] is False and read["findings"][0]["place"]["file"] == __file__
+    (result,) = json.loads(report.to_sarif())["runs"][0]["results"]
+    assert result["ruleId"] == "JUMP" and result["level"] == "warning"
+    assert result["locations"][0]["physicalLocation"]["region"]["startLine"] == report.findings[0].place.line
+
+
+def test_the_command_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "detector_of_mine.py").write_text(
+        "import jax.numpy as jnp\ndef smooth(x):\n    return jnp.sum(jnp.sin(x))\ndef hard(x):\n    return jnp.floor(x)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["lint", "detector_of_mine:smooth", "--args", "[1.0, 2.0]"]) == 0
+    assert "nothing found" in capsys.readouterr().out
+    assert cli.main(["lint", "detector_of_mine:hard", "--args", "2.1", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["findings"][0]["place"]["line"] == 5
+    for wrong_target in (["detector_of_mine"], ["detector_of_mine:soft"], ["detector_of_mine:smooth", "--args", "x"]):
+        assert cli.main(["lint", *wrong_target]) == 2
+        assert "must" in capsys.readouterr().err
