@@ -21,6 +21,11 @@ Atom = core.Var | core.Literal
 # Whose lines are not the user's: installed packages, Python's own, this library.
 _FOLDERS = ("site-packages", "dist-packages", os.path.dirname(os.__file__), os.path.dirname(os.path.dirname(__file__)))
 _NAMES = {"pjit": "jit", "remat2": "remat", "checkpoint": "remat", "closed_call": "call", "core_call": "call"}
+# The files of JAX between an operation and whoever asked for it.
+_MACHINERY = tuple(
+    os.path.join("jax", "_src", name)
+    for name in ("source_info_util", "interpreters", "core", "pjit", "traceback_util", "custom_derivatives", "api")
+)
 # Equations that hand their operands to one inner program as they are, and where they keep it.
 _CALLS = {
     "jit": "jaxpr",
@@ -174,6 +179,17 @@ class Equation:
     def place(self) -> Place | None:
         """The innermost line that is no library's; None inside a library, whose caller is the equation around."""
         return next(self._places(), None)
+
+    @property
+    def by_library(self) -> bool:
+        """Of a custom rule: whether a library wrote it, though it may call the user's functions."""
+        files = self._files()
+        callers = [file for file in files if not any(name in file for name in _MACHINERY)]
+        return not any(map(users_line, files)) or not users_line(next(iter(callers), ""))
+
+    def _files(self) -> list[str]:
+        traceback = self.raw.source_info.traceback
+        return [frame.file_name for frame in traceback.frames] if traceback else []
 
     def _places(self) -> Iterator[Place]:
         traceback = self.raw.source_info.traceback

@@ -37,7 +37,7 @@ class Site:
 
     **Fields**: `path`: where it stands; `name` of the operation; `group`: "blocks", "bends", "edges", "rule", "loop",
     "grows" or "none"; `place` in the source; `random`: whether random numbers and parameters meet there; `why`: for
-    "none", what kept it from being differentiated.
+    "none", what kept it from being differentiated; for "loop", whether its length depends on parameters.
     """
 
     path: Path
@@ -49,14 +49,19 @@ class Site:
 
 
 class Flow:
-    """Flags through a program and what is inside; `sites` by their paths; of loops by theirs `moves`: which parts of a
-    carry do, and `lengths`; `accepted`: whether the author stands by some."""
+    """Flags through a program, and what is inside.
+
+    **Fields**: `sites` by their paths; of loops by theirs `moves`: which parts of a carry do, and `lengths`; `rigid`: where
+    operations stand that have no derivative; `accepted`: whether the author stands by some sites; `rejects`: whether a
+    library draws by rejection, with a derivative that differences at fixed random numbers do not have.
+    """
 
     def __init__(self, program: Program, moving: Sequence[bool]):
         self.sites: dict[Path, Site] = {}
         self.moves: dict[Path, list[bool]] = {}
         self.lengths: dict[Path, int] = {}
-        self.accepted = self._silent = False
+        self.rigid: set[Path] = set()
+        self.accepted = self.rejects = self._silent = self._trusted = False
         flags = [Flag.MOVES | Flag.DEPENDS if moves else Flag.NONE for moves in moving]
         self.outputs = self._program(program, flags, (), None, [True] * len(program.outputs))
 
@@ -86,7 +91,9 @@ class Flow:
     ) -> list[Flag]:
         match equation.structure:
             case Call(body, custom):
+                trusted, self._trusted = self._trusted, self._trusted or custom and _is_library(equation, body)
                 outs = self._program(body, arrive, path, place, wanted)
+                self._trusted = trusted
                 if custom and _any(arrive, Flag.MOVES):
                     self._site(equation, arrive, path, place, "rule")
                     outs = [
@@ -114,11 +121,13 @@ class Flow:
         common = _join(arrive) & (Flag.DEPENDS | Flag.RANDOM)
         if equation.name in _RANDOM:
             common |= Flag.RANDOM
+            self.rejects |= any(moving)
         if not any(moving):
             return [common] * len(equation.outputs)
         try:
             passed = passes(equation, moving)
         except Exception as error:  # whatever the operation's author raises
+            self.rigid.add(path)
             self._site(equation, arrive, path, place, "none", str(error).splitlines()[0])
             return [common] * len(equation.outputs)
         group = _group(equation, [moves for moves, want in zip(passed, wanted, strict=True) if want])
@@ -152,16 +161,17 @@ class Flow:
             return self._program(loop.body, [*arrive[first:last], *carry], (*path, 1), place, every)
 
         carry = _settle(arrive[last:], body)
-        self._program(loop.condition, [*arrive[:first], *carry], (*path, 0), place, [True])
+        going = self._program(loop.condition, [*arrive[:first], *carry], (*path, 0), place, [True])
         self.moves[path] = [bool(flag & Flag.MOVES) for flag in carry]
         if any(self.moves[path]):
-            self._site(equation, arrive, path, place, "loop")
+            self._site(equation, arrive, path, place, "loop", "depends" if _any(going, Flag.DEPENDS) else "")
         return carry
 
     def _site(
         self, equation: Equation, arrive: list[Flag], path: Path, place: Place | None, group: str, why: str = ""
     ) -> None:
-        if self._silent:
+        # Within a library's own rule there may be what has no derivative; what is not smooth stays so.
+        if self._silent or self._trusted and group in ("none", "loop", "grows", "rule"):
             return
         random = _any(arrive, Flag.RANDOM)
         self.sites[path] = Site(path, equation.name, group, place, random, why)
@@ -260,6 +270,10 @@ def _has_edge(equation: Equation) -> bool:
 def inexact(variable: Any) -> bool:
     """Whether a variable holds floating point or complex numbers."""
     return jnp.issubdtype(variable.aval.dtype, jnp.inexact)
+
+
+def _is_library(equation: Equation, body: Program) -> bool:
+    return equation.by_library or all(inner.place is None for inner in body.equations)
 
 
 def _any(flags: Sequence[Flag], kind: Flag) -> bool:

@@ -8,14 +8,19 @@ from pliant.lint._advice import advice
 from pliant.lint._flow import Flow, Site
 from pliant.lint._margins import COMPARISONS
 from pliant.lint._probe import Edge, Probe, Sample
-from pliant.lint.report import Finding
+from pliant.lint.report import MILD, Finding
 
 # Nearer than this an edge is where the arguments are.
 _HERE = 1e-9
-_MOST = 32
+# Further than this, in units of a direction, it is out of reach.
+_REACH = 1.0 + 1e-6
+_FEW, _MOST = 4, 32
 # A tangent that has grown by a million more than the values says nothing about them.
 _BLOWN = np.log(1e6)
 _STEPS = (1e-3, 5e-4)
+
+
+Candidate = tuple[Site, int, float]
 
 
 class Judge:
@@ -40,16 +45,18 @@ class Judge:
     def findings(self) -> list[Finding]:
         """All of them, those with the largest effect first."""
         found = [*self._broken(), *self._blown(), *self._not_finite()]
-        edges = self.probe.locate(self._candidates())
-        crossed = [finding for edge in edges for finding in self._across(edge)]
-        found += crossed
-        if all(finding.severity == "kink" for finding in found):
+        near, far = self._candidates()
+        edges = self.probe.locate(near)
+        edges += self.probe.locate([candidate for candidate in far if candidate[0] not in _seen(edges)])
+        found += [finding for edge in edges for finding in self._across(edge)]
+        found += self._unseen(edges)
+        if not self.flow.rejects and all(finding.severity in MILD for finding in found):
             found += self._disagreements()
         return _ranked(found)
 
-    def _candidates(self) -> list[tuple[Site, int, float]]:
-        """Sites with an edge in reach and, of those where chance meets parameters, all; the nearest one of each."""
-        found = []
+    def _candidates(self) -> tuple[list[Candidate], list[Candidate]]:
+        """Edges in reach of each site, the nearest few; and where chance meets parameters, any, and the next few."""
+        near, far = [], []
         for path, record in self.around.records.items():
             site = self.flow.sites[path]
             if site.group not in ("blocks", "bends", "edges"):
@@ -58,14 +65,21 @@ class Judge:
             passed = (sides[1:] != sides[0]).any(axis=0)[:, None]
             # Where a tangent sees no edge but elements change sides, the search starts from afar.
             steps = np.where(passed & ~np.isfinite(steps), 1.0, steps)
-            near = np.isfinite(steps) & ((np.abs(steps) <= 1) | passed | (site.random and site.group == "blocks"))
-            direction = int(np.argmin(np.where(near, np.abs(steps), np.inf).min(axis=1)))
-            found += [(site, direction, float(step)) for step in np.unique(steps[direction, near[direction]])]
-        return sorted(found, key=lambda candidate: abs(candidate[2]))[:_MOST]
+            chance = site.random and site.group == "blocks"
+            wanted = np.isfinite(steps) & ((np.abs(steps) <= 1) | passed | chance)
+            if wanted.any():
+                direction = int(np.argmin(np.where(wanted, np.abs(steps), np.inf).min(axis=1)))
+                found = dict.fromkeys(float(step) for step in steps[direction, wanted[direction]])
+                candidates = [(site, direction, step) for step in found]
+                near += candidates[:_FEW]
+                far += candidates[_FEW:] if chance else []
+        return sorted(near, key=lambda candidate: abs(candidate[2]))[:_MOST], far[:_MOST]
 
     def _across(self, edge: Edge) -> Iterator[Finding]:
         """What an edge does to the derivative, if anything."""
         site, at = edge.site, f"{edge.site.name} has an edge {self._where(edge)}"
+        if edge.located and abs(edge.t) > _REACH and not site.random:
+            return
         if site.group == "edges":
             if edge.located and not edge.finite and not _is_here(edge):
                 yield self._finding("NAN", site, f"{at}, where the derivative ceases to be finite", 1.0)
@@ -77,6 +91,13 @@ class Judge:
             yield self._jumps(edge, f"{at}, where the value jumps by {jump:.3g}")
         elif not site.random or _is_here(edge):
             yield from self._bends(edge, at)
+
+    def _unseen(self, edges: list[Edge]) -> Iterator[Finding]:
+        for site in {edge.site: None for edge in edges if edge.site.random and edge.site.group == "blocks"}:
+            mine = [edge for edge in edges if edge.site == site]
+            if site not in _seen(edges) and all(edge.located for edge in mine):
+                what = f"random numbers meet parameters in {site.name}; its {len(mine)} nearest edges do not reach the output"
+                yield self._finding("BIAS", site, f"{what}, but there may be others that do", 0.1)
 
     def _not_located(self, edge: Edge) -> Iterator[Finding]:
         site = edge.site
@@ -145,8 +166,10 @@ class Judge:
         for site in self.flow.sites.values():
             if site.group == "none":
                 yield self._finding("BREAK", site, f"{site.name} has no derivative: {site.why}", 1.0)
+            elif site.group == "loop" and site.why:
+                yield self._finding("BREAK", site, "a loop whose length depends on parameters has no reverse mode", 1.0)
             elif site.group == "loop":
-                yield self._finding("BREAK", site, "a loop of unknown length has no reverse mode", 1.0)
+                yield self._finding("info", site, "a loop of unknown length has forward mode, and no reverse mode", 0.0)
 
     def _blown(self) -> Iterator[Finding]:
         for path, record in self.around.records.items():
@@ -231,6 +254,11 @@ class Judge:
 
 def _number(value: float) -> str:
     return f"{value + 0.0:.6g}"
+
+
+def _seen(edges: list[Edge]) -> set[Site]:
+    """Sites with an edge that the outputs see."""
+    return {edge.site for edge in edges if edge.jump or edge.bend or not edge.finite}
 
 
 def _is_here(edge: Edge) -> bool:

@@ -15,8 +15,8 @@ from pliant.lint._flow import Flow, Path, inexact, passes
 from pliant.lint._margins import BENDS, BLOCKS, EDGES
 
 _MARGINS = {**BLOCKS, **BENDS, **EDGES}
-# Of the nearest edges of a site, the first may be one that the outputs do not see.
-_NEAREST = 4
+# Of the nearest edges of a site, the first may be ones that the outputs do not see.
+_NEAREST = 16
 _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
@@ -91,7 +91,7 @@ class Walk:
         values = [dual.value for dual in operands]
         moving = tuple(dual.tangent is not None for dual in operands)
         site = self._flow.sites.get(path)
-        if not any(moving) or (site and site.group == "none"):
+        if not any(moving) or path in self._flow.rigid:
             return [Dual(value) for value in equation.evaluate(values)], {}
         results = _push(equation, operands, moving)
         margin = _MARGINS.get(equation.name)

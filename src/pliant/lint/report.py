@@ -17,8 +17,12 @@ SEVERITIES = {
     "JUMP": "the value jumps within reach",
     "UNKNOWN": "an edge within reach could not be located",
     "kink": "the slope jumps within reach",
+    "info": "worth knowing",
 }
 """From the worst to the mildest, with what each means."""
+
+MILD = ("kink", "info")
+"""With these alone a derivative can be used as it is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Report:
     """Findings, the ones with the largest effect on the derivative first.
 
     **Fields**: `findings`; `function`: the name of what was looked at. `ok`: whether there are none beyond kinks that the
-    arguments do not lie on.
+    arguments do not lie on, and what is only worth knowing.
     """
 
     findings: tuple[Finding, ...]
@@ -57,7 +61,7 @@ class Report:
     @property
     def ok(self) -> bool:
         """Whether the derivative can be used as it is."""
-        return all(finding.severity == "kink" for finding in self.findings)
+        return all(finding.severity in MILD for finding in self.findings)
 
     def __iter__(self) -> Iterator[Finding]:
         return iter(self.findings)
@@ -99,7 +103,7 @@ class Report:
 
 
 def _sarif(finding: Finding) -> dict[str, Any]:
-    level = "note" if finding.severity == "kink" else "warning" if finding.severity in ("JUMP", "UNKNOWN") else "error"
+    level = "note" if finding.severity in MILD else "warning" if finding.severity in ("JUMP", "UNKNOWN") else "error"
     result: dict[str, Any] = {
         "ruleId": finding.severity,
         "level": level,
