@@ -15,11 +15,11 @@ def anneal(start: ArrayLike, stop: ArrayLike, *, steps: int, form: str = "geomet
     **Arguments**: `start`, `stop` > 0, in the units of what is relaxed; `steps` >= 1; `form`: "geometric",
     $w_0 (w_1 / w_0)^s$ with $s = \min(t / steps, 1)$; "linear"; "cosine", flat at both ends.
 
-    A bias of order p falls as the p-th power of the width. The variance of gradients through an edge grows as 1/w, so that
-    geometric steps, equal factors of both, are the default.
+    A bias of order p falls as the p-th power of the width. The variance of gradients through an edge grows as 1/w,
+    so that geometric steps, equal factors of both, are the default.
 
-    Raises ValueError for widths that are not positive, fewer than one step, or a form not listed. The result has the form of
-    an optax schedule.
+    Raises ValueError for widths that are not positive, fewer than one step, or a form not listed. The result has
+    the form of an optax schedule.
 
     Source: Kirkpatrick, Gelatt and Vecchi, Science 220, 671 (1983) for geometric cooling.
     """

@@ -8,13 +8,13 @@ from pliant.smooth._arguments import floating, positive_width
 
 
 def argmax(x: ArrayLike, width: ArrayLike) -> tuple[Float[Array, "*shape"], Float[Array, "*shape n"]]:
-    r"""The soft index $\sum_i i\,p_i$ of the largest value along the last axis, and the soft one-hot weights $p_i \propto e^{x_i / w}$.
+    r"""The soft index $\sum_i i\,p_i$ of the largest value, and its soft one-hot weights $p_i \propto e^{x_i / w}$.
 
     **Arguments**: `x`, shape (..., n); `width` $w > 0$ in the units of x, of the shape of the batch (a temperature).
 
-    The bias of a weight is at most $(n - 1) e^{-\Delta/w}$ with $\Delta$ the gap to the second: exponential at a single x.
-    Over smooth laws of x it is of order 2. Ties share their weight, so that the index lies between them. The soft maximum
-    $\sum_i p_i x_i$ is too small, by at most $w \log n$.
+    The bias of a weight is at most $(n - 1) e^{-\Delta/w}$ with $\Delta$ the gap to the second: exponential at a
+    single x. Over smooth laws of x it is of order 2. Ties share their weight, so that the index lies between them.
+    The soft maximum $\sum_i p_i x_i$ is too small, by at most $w \log n$.
 
     Raises ValueError for numbers, an empty axis, or a width that is not positive.
 

@@ -18,10 +18,11 @@ def clip_gradient(tree: PyTree, limit: ArrayLike, *, by: str = "norm") -> PyTree
     **Arguments**: `tree`, a pytree of arrays; `limit` > 0, in units of the cotangent; `by`: "norm" scales the whole
     cotangent to the Euclidean norm `limit` where it is longer, and keeps its direction; "value" clips each component.
 
-    BIASED wherever it clips, and exact where it does not. Clipping inside a recursion (`scan`) acts in every step: it bounds
-    the growth over a trajectory, but the result is the gradient of no function. The label "clip_gradient" stays in the
-    program, for a verdict to name. NaN stays NaN, and by "norm" spoils the whole cotangent: a fault is not clipped away.
-    Reverse mode alone: a tangent has no bound from what comes later, and `jax.jvp` raises TypeError.
+    BIASED wherever it clips, and exact where it does not. Clipping inside a recursion (`scan`) acts in every step:
+    it bounds the growth over a trajectory, but the result is the gradient of no function. The label "clip_gradient"
+    stays in the program, for a verdict to name. NaN stays NaN, and by "norm" spoils the whole cotangent: a fault is
+    not clipped away. Reverse mode alone: a tangent has no bound from what comes later, and `jax.jvp` raises
+    TypeError.
 
     Raises ValueError for a limit that is not positive, or a `by` not listed.
 

@@ -16,19 +16,20 @@ Radial = Callable[[Float[Array, "*shape"]], Float[Array, "*shape"]]
 def cutoff(potential: Radial, width: ArrayLike | None = None, *, radius: ArrayLike, form: str = "quintic") -> Radial:
     r"""The potential u(r) made exactly zero at `radius` $r_c$ and beyond, as another function of r.
 
-    **Arguments**: `potential`, elementwise in r; `form`: "quintic" or "charmm", u times `switch` over the last `width`;
-    "shifted_force", $u(r) - u(r_c) - (r - r_c) u'(r_c)$, energy and force continuous, no width; "shifted", $u(r) - u(r_c)$,
-    where the force jumps by $u'(r_c)$; `radius`, `width` > 0 in the units of r.
+    **Arguments**: `potential`, elementwise in r; `form`: "quintic" or "charmm", u times `switch` over the last
+    `width`; "shifted_force", $u(r) - u(r_c) - (r - r_c) u'(r_c)$, energy and force continuous, no width; "shifted",
+    $u(r) - u(r_c)$, where the force jumps by $u'(r_c)$; `radius`, `width` > 0 in the units of r.
 
-    A switched potential is u itself up to $r_c - w$, with a hump in its force beyond. A shifted force changes every pair by a
-    constant force $u'(r_c)$, which has no hump and for liquids costs less accuracy at the same radius. The missing tail, of
-    energy $2 \pi \rho N \int_{r_c}^\infty u\, r^2 dr$, is left to the caller. Beyond the radius u is not evaluated: it may
-    be infinite there, and derivatives stay finite.
+    A switched potential is u itself up to $r_c - w$, with a hump in its force beyond. A shifted force changes every
+    pair by a constant force $u'(r_c)$, which has no hump and for liquids costs less accuracy at the same radius.
+    The missing tail, of energy $2 \pi \rho N \int_{r_c}^\infty u\, r^2 dr$, is left to the caller. Beyond the
+    radius u is not evaluated: it may be infinite there, and derivatives stay finite.
 
-    Raises ValueError for a radius or width that is not positive, a switch without a width, a width without a switch, or a
-    form not listed.
+    Raises ValueError for a radius or width that is not positive, a switch without a width, a width without a
+    switch, or a form not listed.
 
-    Source: Stoddard and Ford, Phys. Rev. A 8, 1504 (1973); Toxvaerd and Dyre, J. Chem. Phys. 134, 081102 (2011); `switch`.
+    Source: Stoddard and Ford, Phys. Rev. A 8, 1504 (1973); Toxvaerd and Dyre, J. Chem. Phys. 134, 081102
+    (2011); `switch`.
     """
     switched = one_of("form", {"quintic": True, "charmm": True, "shifted_force": False, "shifted": False}, form)
     positive("radius", radius)

@@ -25,10 +25,10 @@ def digitise(
     $\Delta$ between transitions and `origin` $x_0$, the lower end of code 0; `reach`: sum over so many transitions on
     either side of x alone (None: all of them); `kernel`, as in `step`.
 
-    The sharp limit is `floor((x - origin) / spacing)` kept within 0 .. codes - 1: clipping below and above is that of the
-    converter. A "cubic" step of width up to $\Delta / 2$ leaves the middle of each code exact; one of width $\Delta$ has a
-    derivative everywhere inside the range. Averaged over a smooth density of x the bias is of order 2, and within one step
-    at a single x.
+    The sharp limit is `floor((x - origin) / spacing)` kept within 0 .. codes - 1: clipping below and above is that
+    of the converter. A "cubic" step of width up to $\Delta / 2$ leaves the middle of each code exact; one of width
+    $\Delta$ has a derivative everywhere inside the range. Averaged over a smooth density of x the bias is of order
+    2, and within one step at a single x.
 
     Raises ValueError for a width or spacing that is not positive, fewer than one code, or a kernel not listed. Cost:
     O(codes) an element, in memory too; with `reach` O(reach), with nothing lost for "cubic" if w <= reach x spacing.

@@ -14,13 +14,13 @@ def gumbel_softmax(
 ) -> Float[Array, "*shape n"]:
     r"""A relaxed one-hot draw, softmax((logits + G) / w) with independent standard Gumbel noise $G$.
 
-    **Arguments**: `key`; `logits`, shape (..., n), log probabilities up to a constant; `width` $w > 0$, a temperature, of the
-    shape of the batch; `hard`: the one-hot draw itself with the derivative of the soft one, BIASED and labelled
-    "straight_through".
+    **Arguments**: `key`; `logits`, shape (..., n), log probabilities up to a constant; `width` $w > 0$, a
+    temperature, of the shape of the batch; `hard`: the one-hot draw itself with the derivative of the soft one,
+    BIASED and labelled "straight_through".
 
-    The place of the largest weight is an exact draw at every width. As w goes to 0 the weights go to it. Means of smooth
-    functions of the weights have bias of order 1 in w (order 2 for the mean weight of two equal logits, 0 by symmetry),
-    and the variance of their derivatives grows as 1/w. Exact alternatives do not relax the draw at all.
+    The place of the largest weight is an exact draw at every width. As w goes to 0 the weights go to it: their
+    means with bias of order 2 in w, means of other functions of them (a square) of order 1. The variance of
+    derivatives grows as 1/w.
 
     Raises ValueError for logits that are a number, or a width that is not positive.
 
@@ -28,7 +28,9 @@ def gumbel_softmax(
     """
     values = floating(logits)
     if values.ndim == 0 or values.shape[-1] == 0:
-        raise ValueError(f"Argument `logits` must have a last axis that is not empty, but its shape was {values.shape}.")
+        raise ValueError(
+            f"Argument `logits` must have a last axis that is not empty, but its shape was {values.shape}."
+        )
     noise = jax.random.gumbel(prng_key(key), values.shape, values.dtype)
     soft = jax.nn.softmax((values + noise) / jnp.asarray(positive_width(width))[..., None], axis=-1)
     if not hard:

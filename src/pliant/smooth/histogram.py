@@ -17,18 +17,19 @@ def histogram(
     weights: ArrayLike | None = None,
     kernel: str = "logistic",
 ) -> Float[Array, "bins"]:
-    r"""Each event spread over the bins by the exact integrals of a kernel: $\sum_i q_i [K((e_{b+1} - x_i)/w) - K((e_b - x_i)/w)]$.
+    r"""Each event spread over the bins by exact integrals: $\sum_i q_i [K((e_{b+1} - x_i)/w) - K((e_b - x_i)/w)]$.
 
-    **Arguments**: `events` $x_i$, any shape; `width` $w > 0$ in their units, one or one an event; `edges` $e_b$, shape
-    (bins + 1,), increasing, spaced as one likes; `weights` $q_i$ in the shape of the events, or 1; `kernel`, as in `step`.
+    **Arguments**: `events` $x_i$, any shape; `width` $w > 0$ in their units, one or one an event; `edges` $e_b$,
+    shape (bins + 1,), increasing, spaced as one likes; `weights` $q_i$ in the shape of the events, or 1; `kernel`,
+    as in `step`.
 
     The counts are positive for positive weights. Their sum is that of the weights where the range covers the kernels:
     exactly for "cubic" at a distance w from both ends, else up to the tails. An event outside is lost, as in the sharp
     histogram. Averaged over a smooth density p of events, the bias of a count is
     $\frac12 \sigma^2 w^2 [p'(e_{b+1}) - p'(e_b)] + O(w^4)$ an event: order 2.
 
-    Raises ValueError for a width that is not positive, edges that are not one increasing row of at least two, weights of
-    another shape, or a kernel not listed. Cost: O(events x bins), in memory too.
+    Raises ValueError for a width that is not positive, edges that are not one increasing row of at least two,
+    weights of another shape, or a kernel not listed. Cost: O(events x bins), in memory too.
 
     Source: the histogram of a kernel density; as a differentiable summary in neos, Simpson and Heinrich, J. Phys. Conf.
     Ser. 2438, 012105 (2023).

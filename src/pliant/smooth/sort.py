@@ -17,16 +17,19 @@ _MOST_ITERATIONS = 200
 def sort(x: ArrayLike, width: ArrayLike, *, kernel: str = "logistic") -> Float[Array, "*shape n"]:
     r"""Soft order statistics along the last axis, ascending: the $y_k$ with $\frac12 + \sum_j K((y_k - x_j) / w) = k$.
 
-    **Arguments**: `x`, shape (..., n); `width` $w > 0$ in the units of x, of the shape of the batch; `kernel`, as in `step`.
+    **Arguments**: `x`, shape (..., n); `width` $w > 0$ in the units of x, of the shape of the batch; `kernel`, as
+    in `step`.
 
-    These are quantiles of the smoothed empirical distribution, and the inverse function of `rank`: strictly increasing in
-    k, moved along with a shift of x. $\partial y_k / \partial x_j$ is positive and sums to one over j: a soft permutation.
-    No value is further than $c\,w$ from the sharp one, c = 1 for "cubic", $\log(2n - 1)$ for "logistic",
-    $\sqrt{2 \log 2n}$ for "gaussian". Where gaps exceed 2w "cubic" is exact, and the others exponentially close; ties are
-    spread over the kernel, order 1 at a single x. The sum is kept where the gaps are wide or the values symmetric.
+    These are quantiles of the smoothed empirical distribution, and the inverse function of `rank`: strictly
+    increasing in k, moved along with a shift of x. $\partial y_k / \partial x_j$ is positive and sums to one over
+    j: a soft permutation. No value is further than $c\,w$ from the sharp one, c = 1 for "cubic", $\log(2n - 1)$ for
+    "logistic", $\sqrt{2 \log 2n}$ for "gaussian". Where gaps exceed 2w "cubic" is exact, and the others
+    exponentially close; ties are spread over the kernel, order 1 at a single x. The sum is kept where the gaps are
+    wide or the values symmetric.
 
-    Raises ValueError for numbers, a width that is not positive, or a kernel not listed. A NaN spoils its row. Cost: a root
-    search, O(n²) for each of about ten iterations, in memory O(n²); derivatives of every order by the implicit function theorem.
+    Raises ValueError for numbers, a width that is not positive, or a kernel not listed. A NaN spoils its row. Cost:
+    a root search, O(n²) for each of about ten iterations, in memory O(n²); derivatives of every order by the
+    implicit function theorem.
 
     Source: Azzalini, Biometrika 68, 326 (1981): the quantiles of a kernel estimate of the distribution function.
     """

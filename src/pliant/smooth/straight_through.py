@@ -12,13 +12,13 @@ def straight_through(hard: PyTree, soft: PyTree) -> PyTree:
 
     **Arguments**: `hard` and `soft`, pytrees of the same structure, shapes and floating types.
 
-    BIASED: the derivative belongs to another function than the value. A small width of `soft` does not help: the bias of
-    a functional of a hard value stays of order 1 unless the functional is linear. The label "straight_through" stays in the
-    program, for a verdict to name. Both derivative modes.
+    BIASED: the derivative belongs to another function than the value. A small width of `soft` does not help: the
+    bias of a functional of a hard value stays of order 1 unless the functional is linear. The label
+    "straight_through" stays in the program, for a verdict to name. Both derivative modes.
 
     Raises ValueError where structures, shapes or types differ.
 
-    Source: Bengio, Léonard and Courville, arXiv:1308.3432 (2013), section 4; the idea is Hinton's (2012).
+    Source: Bengio, Léonard and Courville, arXiv:1308.3432 (2013).
     """
     hard, soft = jax.tree.map(jnp.asarray, (hard, soft))
     described = [jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype.name), tree) for tree in (hard, soft)]

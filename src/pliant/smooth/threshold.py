@@ -11,9 +11,9 @@ def threshold(
 ) -> Float[Array, "*shape"]:
     r"""A soft form of "x where it is above `level`, else 0": $w\,R((x - l)/w) + l\,K((x - l)/w)$.
 
-    **Arguments**: `x`, any shape; `width` $w > 0$ and `level` $l$ in the units of x, of shapes that broadcast; `kernel`, as
-    in `step`, with distribution function $K$ and $R' = K$. At level 0 it is the soft ramp: softplus for "logistic",
-    $x\Phi + w\varphi$ for "gaussian", a quartic joint for "cubic", exact beyond $|x - l| = w$.
+    **Arguments**: `x`, any shape; `width` $w > 0$ and `level` $l$ in the units of x, of shapes that broadcast;
+    `kernel`, as in `step`, with distribution function $K$ and $R' = K$. At level 0 it is the soft ramp: softplus
+    for "logistic", $x\Phi + w\varphi$ for "gaussian", a quartic joint for "cubic", exact beyond $|x - l| = w$.
 
     It is the ramp above the level, averaged over the kernel, plus the level times the soft step. Averaged over a smooth
     density p of x, its bias is $\frac12 \sigma^2 w^2 (p(l) - l\,p'(l)) + O(w^4)$: order 2. At the kink itself it is
@@ -25,4 +25,4 @@ def threshold(
     """
     chosen, width = kernel_of(kernel), positive_width(width)
     u = (floating(x) - level) / width
-    return width * chosen.ramp(u) + level * chosen.step(u)
+    return chosen.ramp(u) * width + chosen.step(u) * level

@@ -14,6 +14,6 @@ def ball(point: ArrayLike, *, centre: ArrayLike = 0.0, radius: ArrayLike = 1.0) 
 
     Exact everywhere, of slope one but at the centre, where the derivative is 0 by convention.
 
-    Source: Quilez, "Distance functions" (2008); Osher and Fedkiw, Level Set Methods (2003), section 2.1.
+    Source: Osher and Fedkiw, Level Set Methods and Dynamic Implicit Surfaces (2003), chapter 2.
     """
     return safe_norm(floating(point) - jnp.asarray(centre)) - radius

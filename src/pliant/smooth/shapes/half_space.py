@@ -14,7 +14,7 @@ def half_space(point: ArrayLike, *, normal: ArrayLike, offset: ArrayLike = 0.0) 
 
     Exact, of slope one everywhere. Smooth in all arguments.
 
-    Source: the Hesse normal form; Osher and Fedkiw, Level Set Methods (2003), section 2.3.
+    Source: the Hesse normal form; Osher and Fedkiw, Level Set Methods and Dynamic Implicit Surfaces (2003), chapter 2.
     """
     outwards = floating(normal)
     return floating(point) @ (outwards / safe_norm(outwards)) - jnp.asarray(offset)
