@@ -1,0 +1,33 @@
+"""How fast a relaxation goes to its limit."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+import numpy as np
+from scipy.stats import norm
+
+KERNELS = ("logistic", "gaussian", "cubic")
+VARIANCES = {"logistic": np.pi**2 / 3, "gaussian": 1.0, "cubic": 0.2}
+# A smooth law of x: normal, off the edges; the trapezoidal rule on it is as good as exact.
+MEAN = 0.3
+GRID = jnp.linspace(MEAN - 9, MEAN + 9, 40_001)
+MASS = jnp.asarray(norm.pdf(GRID, MEAN)) * (GRID[1] - GRID[0])
+
+
+def density(x):
+    return norm.pdf(x, MEAN)
+
+
+def density_slope(x):
+    return -(x - MEAN) * density(x)
+
+
+def order(value: Callable, limit, widths=(0.1, 0.05)) -> float:
+    """The power of the width with which the error falls, from one halving."""
+    coarse, fine = (np.max(np.abs(np.asarray(value(w)) - limit)) for w in widths)
+    return float(np.log2(coarse / fine) / np.log2(widths[0] / widths[1]))
+
+
+def check_order(value: Callable, limit, expected: float, widths=(0.1, 0.05)) -> None:
+    found = order(value, limit, widths)
+    assert abs(found - expected) < 0.1, f"order {found:.2f}, not {expected}"
