@@ -43,10 +43,12 @@ def _forward(by: str, tree: PyTree, limit: Float[Array, ""]) -> tuple[PyTree, Ar
 
 
 def _backward(by: str, limit: Float[Array, ""], cotangent: PyTree) -> tuple[PyTree, Array]:
-    is_number = lambda leaf: jnp.issubdtype(leaf.dtype, jnp.inexact)
+    is_number = lambda leaf: jnp.issubdtype(getattr(leaf, "dtype", float), jnp.inexact)
     numbers = [leaf for leaf in jax.tree.leaves(cotangent) if is_number(leaf)]
     shorten = _RULES[by](numbers, limit)
-    shortened = jax.tree.map(lambda leaf: shorten(leaf).astype(leaf.dtype) if is_number(leaf) else leaf, cotangent)
+    shortened = jax.tree.map(
+        lambda leaf: shorten(leaf).astype(jnp.result_type(leaf)) if is_number(leaf) else leaf, cotangent
+    )
     return shortened, jnp.zeros_like(limit)
 
 

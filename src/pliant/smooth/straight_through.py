@@ -12,9 +12,9 @@ def straight_through(hard: PyTree, soft: PyTree) -> PyTree:
 
     **Arguments**: `hard` and `soft`, pytrees of the same structure, shapes and floating types.
 
-    BIASED: the derivative belongs to another function than the value. A small width of `soft` does not help: the
-    bias of a functional of a hard value stays of order 1 unless the functional is linear. The label
-    "straight_through" stays in the program, for a verdict to name. Both derivative modes.
+    BIASED: the derivative belongs to another function than the value. A narrow `soft` does not help: the bias goes with the
+    width for linear functions of the value alone. The label "straight_through" stays in the program, for a verdict to name.
+    Both derivative modes.
 
     Raises ValueError where structures, shapes or types differ.
 

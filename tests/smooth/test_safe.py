@@ -1,0 +1,174 @@
+"""Safe functions: the value of the plain one, its derivative where it has one, a finite convention where it has not."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.linalg
+from smooth_checks import check_order
+
+from pliant.smooth import safe
+
+# name: (safe, plain, arguments where both agree, arguments at the edge, value there, derivatives there)
+PAIRS = {
+    "sqrt": (safe.sqrt, jnp.sqrt, (0.3,), (0.0,), 0.0, (0.0,)),
+    "log": (lambda x: safe.log(x, floor=0.1), jnp.log, (0.3,), (0.0,), np.log(0.1) - 1, (10.0,)),
+    "divide": (safe.divide, jnp.divide, (2.0, -0.3), (2.0, 0.0), 0.0, (0.0, 0.0)),
+    "arctan2": (safe.arctan2, jnp.arctan2, (0.2, -0.7), (0.0, 0.0), 0.0, (0.0, 0.0)),
+    "arccos": (safe.arccos, jnp.arccos, (-0.4,), (1.0,), 0.0, (0.0,)),
+    "arccos below": (safe.arccos, jnp.arccos, (0.999,), (-1.0 - 1e-15,), np.pi, (0.0,)),
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_pairs(name):
+    mine, plain, away, edge, value, slopes = PAIRS[name]
+    every = tuple(range(len(away)))
+    for x in (away, tuple(1.01 * a for a in away) if "arccos" not in name else away):
+        np.testing.assert_allclose(mine(*x), plain(*x), rtol=1e-15)
+        np.testing.assert_allclose(jax.grad(mine, every)(*x), jax.grad(plain, every)(*x), rtol=1e-14)
+        np.testing.assert_allclose(jax.hessian(mine)(*x), jax.hessian(plain)(*x), rtol=1e-13)
+    np.testing.assert_allclose(mine(*edge), value, rtol=1e-14)
+    np.testing.assert_allclose(jax.grad(mine, every)(*edge), slopes)
+    assert np.all(np.isfinite(jax.hessian(mine)(*edge)))
+    assert np.isnan(mine(*(jnp.nan for _ in edge)))
+    assert mine(*map(jnp.float32, edge)).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("name", ["sqrt", "divide", "arctan2", "arccos"])
+def test_the_plain_function_is_found_out(name):
+    _, plain, _, edge, _, _ = PAIRS[name]
+    assert not np.all(np.isfinite(jax.grad(plain, tuple(range(len(edge))))(*edge)))
+
+
+def test_a_fault_is_not_hidden():
+    assert np.isnan(safe.sqrt(-1.0))
+    assert safe.divide(1.0, 0.0, otherwise=7.0) == 7.0
+
+
+def test_the_logarithm_goes_on_as_a_line_with_a_bias_of_order_one():
+    x = jnp.array([0.1, 0.05, -1.0])
+    np.testing.assert_allclose(safe.log(x, floor=0.1), np.log(0.1) + (x - 0.1) / 0.1, atol=1e-15)
+    u = jnp.linspace(0, 1, 200_001)[1:]
+    check_order(lambda a: jnp.mean(safe.log(u, floor=a)) - jnp.mean(jnp.log(u)), 0.0, 1)
+    assert np.isfinite(safe.log(0.0)) and np.isfinite(jax.grad(safe.log)(0.0))
+    assert np.isfinite(safe.log(jnp.float32(0))) and safe.log(jnp.float32(1e-30)) < -43
+    with pytest.raises(ValueError, match="`floor` must be positive"):
+        safe.log(1.0, floor=0.0)
+
+
+def test_lengths():
+    x = jnp.array([[3.0, 4.0], [0.0, 0.0]])
+    np.testing.assert_allclose(safe.norm(x), [5, 0]), np.testing.assert_allclose(safe.norm(x, axis=0), [3, 4])
+    np.testing.assert_allclose(safe.norm(x, axis=None), 5)
+    np.testing.assert_allclose(jax.grad(lambda x: jnp.sum(safe.norm(x)))(x), [[0.6, 0.8], [0, 0]])
+    assert np.isnan(safe.norm(jnp.array([jnp.nan, 0.0])))
+
+
+def test_angles_keep_their_digits():
+    a = jnp.array([1.0, 2.0, -0.5])
+    across = jnp.array([2.0, -1.0, 0.0]) / np.sqrt(5) * np.sqrt(5.25)
+    for true in (1e-9, 0.3, np.pi / 2, np.pi - 1e-6):
+        turned = lambda t: 2.0 * (jnp.cos(t) * a + jnp.sin(t) * across)
+        np.testing.assert_allclose(safe.angle(a, turned(true)), true, rtol=1e-6 if true < 1e-6 else 1e-10)
+        np.testing.assert_allclose(jax.grad(lambda t: safe.angle(a, turned(t)))(true), 1, rtol=1e-5)
+    arccosine = lambda b: jnp.arccos(a @ b / jnp.linalg.norm(a) / jnp.linalg.norm(b))
+    assert arccosine(2 * (a + 1e-9 * across)) != pytest.approx(1e-9, rel=0.1)  # a mutant
+    slope = jax.grad(safe.angle, (0, 1))
+    for b in (a, 3 * a, -2 * a, jnp.zeros(3)):
+        assert np.all(np.isfinite(slope(a, b)))
+    assert safe.angle(a, jnp.zeros(3)) == 0
+
+
+ROTATION = jnp.linalg.qr(jax.random.normal(jax.random.key(0), (5, 5)))[0]
+LEVELS = jnp.array([1.0, 1.0, 1.0, 3.0, 3.0])
+A = ROTATION @ jnp.diag(LEVELS) @ ROTATION.T
+E = jax.random.normal(jax.random.key(1), (5, 5))
+E = E + E.T
+
+
+def slope_of(f, h=1e-3):
+    """Along E at the degenerate matrix, by differences of order four."""
+    at = lambda s: np.asarray(f(A + s * h * E))
+    return (8 * (at(1) - at(-1)) - (at(2) - at(-2))) / (12 * h)
+
+
+FUNCTIONS = {
+    "projector": (lambda a: safe.projector(a, 0, 3), None),
+    "projector by vectors": (lambda a: safe.eigh(a)[1][:, :3] @ safe.eigh(a)[1][:, :3].T, None),
+    "sum over a level": (lambda a: jnp.sum(safe.eigh(a)[0][:3] ** 2), None),
+    "free energy": (lambda a: -jnp.log(jnp.sum(jnp.exp(-safe.eigh(a)[0]))), None),
+    "exponential": (lambda a: safe.matrix_function(jnp.exp, a), lambda a: scipy.linalg.expm(np.asarray(a))),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_derivatives_at_degenerate_levels(name):
+    mine, other = FUNCTIONS[name]
+    mine = jax.jit(mine)
+    found = jax.jvp(mine, (A,), (E,))[1]
+    np.testing.assert_allclose(found, slope_of(other or mine), atol=1e-7)
+    weight = jnp.cos(jnp.arange(25.0)).reshape(5, 5) if found.ndim else 1.0
+    backwards = jax.grad(lambda a: jnp.sum(weight * mine(a)))(A)
+    np.testing.assert_allclose(jnp.sum(backwards * E), jnp.sum(weight * found), rtol=1e-10)
+    assert np.all(np.isfinite(backwards))
+
+
+def test_plain_eigenvectors_are_found_out():
+    plain = lambda a: jnp.linalg.eigh(a)[1][:, :3] @ jnp.linalg.eigh(a)[1][:, :3].T
+    wrong = jax.jvp(plain, (A,), (E,))[1]
+    assert not np.allclose(wrong, jax.jvp(FUNCTIONS["projector"][0], (A,), (E,))[1], atol=1e-3)
+
+
+def test_a_function_by_eigenvectors_misses_what_splits_a_level():
+    """A mutant: V f(levels) V' has finite derivatives and they are wrong, which is why `matrix_function` is there."""
+    mutant = lambda a: (safe.eigh(a)[1] * jnp.exp(safe.eigh(a)[0])) @ safe.eigh(a)[1].T
+    wrong = jax.jvp(mutant, (A,), (E,))[1]
+    assert np.all(np.isfinite(wrong))
+    assert np.max(np.abs(wrong - jax.jvp(FUNCTIONS["exponential"][0], (A,), (E,))[1])) > 0.1
+
+
+def test_second_derivatives():
+    """Of a projector they are right even at degenerate levels; of a function where levels are distinct."""
+    second = lambda f, a: jax.jvp(lambda b: jax.jvp(f, (b,), (E,))[1], (a,), (E,))[1]
+    p = jax.jit(lambda a: safe.projector(a, 0, 3))
+    difference = lambda f, a, h: (f(a + h * E) - 2 * f(a) + f(a - h * E)) / h**2
+    np.testing.assert_allclose(second(p, A), difference(p, A, 1e-3), atol=1e-3)
+    distinct = A + ROTATION @ jnp.diag(jnp.arange(5.0)) @ ROTATION.T
+    exponential = jax.jit(lambda a: safe.matrix_function(jnp.exp, a))
+    np.testing.assert_allclose(
+        second(exponential, distinct), difference(exponential, distinct, 1e-4), rtol=1e-4, atol=1e-3
+    )
+    assert not np.all(np.isfinite(second(exponential, A)))  # said in the docstring, and no silent number
+
+
+def test_close_levels_lose_few_digits():
+    """Around the width where divided differences give way to an integral."""
+    for gap in (1e-3, 1e-5, 1e-6, 1e-9):
+        a, e = jnp.diag(jnp.array([1.0, 1.0 + gap])), jnp.array([[0.0, 1.0], [1.0, 0.0]])
+        found = jax.jvp(lambda a: safe.matrix_function(jnp.exp, a), (a,), (e,))[1][0, 1]
+        np.testing.assert_allclose(found, np.e * np.expm1(gap) / gap, rtol=1e-9)
+
+
+def test_what_a_function_closes_over():
+    trace = lambda b: jnp.sum(safe.matrix_function(lambda x: jnp.exp(b * x), A) * E)
+    exact = scipy.linalg.expm(0.7 * np.asarray(A)) @ np.asarray(A)
+    np.testing.assert_allclose(jax.grad(trace)(0.7), np.sum(exact * np.asarray(E)), rtol=1e-10)
+
+
+def test_batches_types_and_refusals():
+    batch = jnp.stack([A, A + E])
+    for f in (
+        lambda a: safe.eigh(a)[0],
+        lambda a: safe.projector(a, 1, 2),
+        lambda a: safe.matrix_function(jnp.tanh, a),
+    ):
+        np.testing.assert_allclose(f(batch)[1], f(A + E), atol=1e-12)
+        np.testing.assert_allclose(jax.vmap(f)(batch)[1], f(A + E), atol=1e-12)
+    assert safe.projector(A.astype(jnp.float32), 0, 3).dtype == jnp.float32
+    assert safe.matrix_function(jnp.exp, jnp.zeros((3, 3))).tolist() == np.eye(3).tolist()
+    for f in (safe.eigh, lambda a: safe.projector(a, 0, 1), lambda a: safe.matrix_function(jnp.exp, a)):
+        with pytest.raises(ValueError, match="`matrix` must be real with shape"):
+            f(jnp.zeros((2, 3)))
+    with pytest.raises(ValueError, match="must obey 0 <= start < stop <= 5"):
+        safe.projector(A, 3, 6)
