@@ -42,7 +42,7 @@ def test_no_event_is_lost_inside(kernel):
 
 
 def test_a_shift_of_all_events_moves_counts_by_the_density_at_the_edges():
-    slope = jax.jacobian(lambda s, w: smooth.histogram(GRID + s, w, edges=EDGES, weights=MASS))
+    slope = jax.jacfwd(lambda s, w: smooth.histogram(GRID + s, w, edges=EDGES, weights=MASS))
     check_order(lambda w: slope(0.0, w), -np.diff(density(np.asarray(EDGES))), 2)
     by_edge = jax.jacobian(lambda e: smooth.histogram(GRID, 0.02, edges=e, weights=MASS))(EDGES)
     np.testing.assert_allclose(by_edge[1, 2], density(0.2), rtol=1e-3)
@@ -107,14 +107,16 @@ def test_codes_go_to_those_of_the_sharp_converter(kernel):
 @pytest.mark.parametrize("reach", [1, 3])
 def test_near_transitions_are_enough_for_a_compact_kernel(reach):
     x = jnp.linspace(-2, 3, 301)
-    together = lambda reach: jax.jvp(lambda x: converter(x, LSB, reach=reach), (x,), (jnp.ones_like(x),))
+    together = jax.jit(
+        lambda reach: jax.jvp(lambda x: converter(x, LSB, reach=reach), (x,), (jnp.ones_like(x),)), static_argnums=0
+    )
     for some, every in zip(together(reach), together(None), strict=True):
         np.testing.assert_allclose(some, every, atol=1e-13)
 
 
 def test_a_width_of_one_step_has_a_derivative_everywhere_in_range():
     x = jnp.linspace(ORIGIN + LSB, ORIGIN + (CODES - 1) * LSB, 100)
-    slopes = jax.vmap(jax.grad(lambda x: converter(x, LSB)))(x)
+    slopes = jax.jit(jax.vmap(jax.grad(lambda x: converter(x, LSB))))(x)
     assert jnp.min(slopes) > 1.0 and jnp.max(slopes) < 1.2 / LSB
     sharp = jax.vmap(jax.grad(lambda x: jnp.floor(x / LSB)))(x)
     assert not np.any(sharp)

@@ -21,7 +21,7 @@ def derivatives(f, count):
     found = [f]
     for _ in range(count):
         found.append(jax.grad(found[-1]))
-    return [jax.vmap(g) for g in found]
+    return [jax.jit(jax.vmap(g)) for g in found]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -74,7 +74,7 @@ def test_towards_sharp_truncation_at_order_one():
 
 
 def test_parameters_inside_and_infinities_beyond():
-    energy = lambda eps, rc, w: smooth.cutoff(lambda r: eps * lennard_jones(r), w, radius=rc)(2.3)
+    energy = jax.jit(lambda eps, rc, w: smooth.cutoff(lambda r: eps * lennard_jones(r), w, radius=rc)(2.3))
     slopes = jax.grad(energy, argnums=(0, 1, 2))(1.5, RC, W)
     h = 1e-6
     for i in range(3):

@@ -1,6 +1,7 @@
 """Ranks, sorted values, the place of the largest, and draws of it."""
 
 import itertools
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -12,14 +13,15 @@ from smooth_checks import KERNELS, check_order
 from pliant import smooth
 from pliant.smooth._kernels import kernel_of
 
+sort, rank = (jax.jit(soft, static_argnames="kernel") for soft in (smooth.sort, smooth.rank))
 X = jnp.array([3.0, 1.0, 2.0, 2.0, 10.0, -4.0])
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_ranks_go_to_mean_ranks(kernel):
-    np.testing.assert_allclose(smooth.rank(X, 1e-2, kernel=kernel), rankdata(X), atol=1e-12)
-    np.testing.assert_allclose(jnp.sum(smooth.rank(X, 2.0, kernel=kernel)), 21, rtol=1e-12)
-    slopes = jax.jacobian(lambda x: smooth.rank(x, 0.5, kernel=kernel))(X)
+    np.testing.assert_allclose(rank(X, 1e-2, kernel=kernel), rankdata(X), atol=1e-12)
+    np.testing.assert_allclose(jnp.sum(rank(X, 2.0, kernel=kernel)), 21, rtol=1e-12)
+    slopes = jax.jacobian(lambda x: rank(x, 0.5, kernel=kernel))(X)
     np.testing.assert_allclose(jnp.sum(slopes, axis=1), 0, atol=1e-12)  # a shift changes no rank
     np.testing.assert_allclose(slopes[2, 3], -kernel_of(kernel).density(jnp.zeros(())) / 0.5, rtol=1e-12)
 
@@ -30,7 +32,7 @@ def test_the_mean_rank_over_a_smooth_law_is_of_order_two(kernel):
     z, mass = np.linspace(-12, 12, 48_001), 24 / 48_000
     p = jnp.asarray(norm.pdf(z, 0.8, np.sqrt(2)) * mass)
     pairs = jnp.stack([jnp.asarray(z), jnp.zeros_like(z)], axis=1)
-    mean = lambda w: p @ smooth.rank(pairs, w, kernel=kernel)[:, 0]
+    mean = lambda w: p @ rank(pairs, w, kernel=kernel)[:, 0]
     check_order(mean, 1 + norm.cdf(0.8 / np.sqrt(2)), 2)
 
 
@@ -38,19 +40,19 @@ def test_the_mean_rank_over_a_smooth_law_is_of_order_two(kernel):
 def test_sorted_values_invert_ranks_and_stay_within_their_bound(kernel):
     reach = kernel_of(kernel).reach(len(X))
     for w in (1e-3, 0.1, 1.0, 30.0):
-        found = smooth.sort(X, w, kernel=kernel)
+        found = sort(X, w, kernel=kernel)
         inverse = 0.5 + jnp.sum(smooth.step(found[:, None] - X, w, kernel=kernel), axis=1)
         np.testing.assert_allclose(inverse, jnp.arange(1, 7), atol=1e-9 / min(w, 1))
         assert jnp.all(jnp.diff(found) > 0)
         assert jnp.all(jnp.abs(found - jnp.sort(X)) <= reach * w * (1 + 1e-9))
     distinct = jnp.array([0.3, -1.0, 2.0])
-    np.testing.assert_allclose(smooth.sort(distinct, 0.02, kernel=kernel), jnp.sort(distinct), atol=1e-12)
+    np.testing.assert_allclose(sort(distinct, 0.02, kernel=kernel), jnp.sort(distinct), atol=1e-12)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_sorting_differentiates_as_a_soft_permutation(kernel):
-    f = lambda x, w: smooth.sort(x, w, kernel=kernel)
-    by_x, by_w = jax.jacobian(f, argnums=(0, 1))(X, 1.5)
+    f = lambda x, w: sort(x, w, kernel=kernel)
+    by_x, by_w = jax.jit(jax.jacobian(f, argnums=(0, 1)))(X, 1.5)
     assert jnp.all(by_x >= 0)
     np.testing.assert_allclose(jnp.sum(by_x, axis=1), 1, rtol=1e-12)
     h = 1e-5
@@ -65,20 +67,20 @@ def test_sorting_differentiates_as_a_soft_permutation(kernel):
 
 
 def test_second_derivatives_of_sorting():
-    f = lambda s: smooth.sort(X + s * jnp.cos(X), 1.5)[2]
+    f = lambda s: sort(X + s * jnp.cos(X), 1.5)[2]
     h = 1e-3
     difference = (f(h) - 2 * f(0.0) + f(-h)) / h**2
     np.testing.assert_allclose(jax.grad(jax.grad(f))(0.0), difference, rtol=1e-4)
 
 
 def test_ties_spread_at_order_one():
-    check_order(lambda w: smooth.sort(jnp.array([2.0, 2.0]), w), 2.0, 1)
-    np.testing.assert_allclose(smooth.sort(jnp.array([2.0, 2.0]), 0.1), [2 - 0.1 * np.log(3), 2 + 0.1 * np.log(3)])
+    check_order(lambda w: sort(jnp.array([2.0, 2.0]), w), 2.0, 1)
+    np.testing.assert_allclose(sort(jnp.array([2.0, 2.0]), 0.1), [2 - 0.1 * np.log(3), 2 + 0.1 * np.log(3)])
 
 
 def test_rows_and_types():
     rows = jnp.stack([X, X[::-1] * 2])
-    for soft in (smooth.sort, smooth.rank):
+    for soft in (sort, rank):
         np.testing.assert_allclose(soft(rows, jnp.array([0.5, 1.0]))[1], soft(rows[1], 1.0), rtol=1e-10)
         np.testing.assert_allclose(jax.vmap(soft, (None, 0))(X, jnp.array([0.5, 1.0]))[0], soft(X, 0.5), rtol=1e-10)
         assert soft(jnp.zeros((2, 0)), 0.1).shape == (2, 0)
@@ -86,15 +88,15 @@ def test_rows_and_types():
         assert np.all(np.isnan(soft(X.at[0].set(jnp.nan), 0.1)))
         with pytest.raises(ValueError, match="must have an axis"):
             soft(1.0, 0.1)
-    assert smooth.sort(jnp.array([5.0]), 0.1).tolist() == [5.0] and smooth.rank(jnp.array([5.0]), 0.1).tolist() == [1.0]
-    single = smooth.sort(X.astype(jnp.float32), 1e-3)
+    assert sort(jnp.array([5.0]), 0.1).tolist() == [5.0] and rank(jnp.array([5.0]), 0.1).tolist() == [1.0]
+    single = sort(X.astype(jnp.float32), 1e-3)
     np.testing.assert_allclose(single[jnp.array([0, 1, 4, 5])], [-4, 1, 3, 10], rtol=1e-6)
 
 
 def test_a_sort_of_hard_ranks_is_found_out():
     """A mutant: sorting before smoothing has a derivative that is a hard permutation, and fails at the tie."""
     mutant = jax.jacobian(jnp.sort)(X)
-    right = jax.jacobian(lambda x: smooth.sort(x, 0.1))(X)
+    right = jax.jacobian(lambda x: sort(x, 0.1))(X)
     tie = jnp.array([2, 3])
     np.testing.assert_allclose(right[2:4, tie], 0.5, atol=0.01)
     assert jnp.max(jnp.abs(mutant[2:4, tie] - 0.5)) > 0.4
@@ -122,6 +124,7 @@ def test_the_mean_weight_of_the_largest_is_of_order_two():
     check_order(lambda w: p @ smooth.argmax(pairs, w)[0], norm.cdf(0.5), 2)
 
 
+@partial(jax.jit, static_argnums=2)
 def gumbel_means(logits, w, power):
     """E weight^power of two categories, whose logits differ by a logistic number, by quadrature."""
     u = jnp.linspace(1e-7, 1 - 1e-7, 400_001)
@@ -156,5 +159,5 @@ def test_a_hard_draw_has_the_value_of_one_and_the_derivative_of_the_other():
 
 def test_permutations_of_the_input_change_nothing():
     few = jnp.array([0.2, 0.1, 0.9])
-    sorted_values = [smooth.sort(few[jnp.array(p)], 0.3) for p in itertools.permutations(range(3))]
+    sorted_values = [sort(few[jnp.array(p)], 0.3) for p in itertools.permutations(range(3))]
     np.testing.assert_allclose(sorted_values, jnp.broadcast_to(sorted_values[0], (6, 3)), rtol=1e-12)

@@ -10,7 +10,7 @@ from jaxtyping import Array, ArrayLike, Float
 from pliant.smooth._arguments import floating, positive_width
 from pliant.smooth._kernels import Kernel, kernel_of
 
-Rows = Callable[[Array], Array]
+Function = Callable[[Array], Array]
 _MOST_ITERATIONS = 200
 
 
@@ -39,8 +39,13 @@ def sort(x: ArrayLike, width: ArrayLike, *, kernel: str = "logistic") -> Float[A
     if values.size == 0:
         return values
     width = jnp.asarray(positive_width(width))
-    one_row = jnp.vectorize(partial(_row, chosen), signature="(n),()->(n)")
-    return one_row(values, width)
+    return _rows(chosen, values, width)
+
+
+# The search is compiled once for a shape, not at every call.
+@partial(jax.jit, static_argnums=0)
+def _rows(kernel: Kernel, x: Float[Array, "*shape n"], width: Float[Array, "*shape"]) -> Float[Array, "*shape n"]:
+    return jnp.vectorize(partial(_row, kernel), signature="(n),()->(n)")(x, width)
 
 
 def _row(kernel: Kernel, x: Float[Array, "n"], width: Float[Array, ""]) -> Float[Array, "n"]:
@@ -50,7 +55,7 @@ def _row(kernel: Kernel, x: Float[Array, "n"], width: Float[Array, ""]) -> Float
         below = jnp.sum(kernel.step((y[:, None] - x) / width), axis=1)
         return below - (jnp.arange(count) + 0.5)
 
-    def solve(_: Rows, start: Float[Array, "n"]) -> Float[Array, "n"]:
+    def solve(_: Function, start: Float[Array, "n"]) -> Float[Array, "n"]:
         # No y_k is further from the sharp value.
         reach = kernel.reach(count) * width
         slope = lambda y: jnp.sum(kernel.density((y[:, None] - x) / width), axis=1) / width
@@ -61,7 +66,7 @@ def _row(kernel: Kernel, x: Float[Array, "n"], width: Float[Array, ""]) -> Float
     return jax.lax.custom_root(excess, jnp.sort(jax.lax.stop_gradient(x)), solve, tangent)
 
 
-def _increasing_root(excess: Rows, slope: Rows, low: Array, high: Array) -> Array:
+def _increasing_root(excess: Function, slope: Function, low: Array, high: Array) -> Array:
     """The roots of independent increasing functions within brackets: Newton steps, every third a bisection."""
     precision = jnp.finfo(low.dtype).eps
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.smooth.safe._spectra import gaps, spread, symmetric, transposed
+from pliant.smooth.safe._spectra import distinct, moved, symmetric
 
 
 def eigh(matrix: ArrayLike) -> tuple[Float[Array, "*shape n"], Float[Array, "*shape n n"]]:
@@ -36,10 +36,5 @@ def _eigh(matrix: Array) -> tuple[Array, Array]:
 
 @_eigh.defjvp
 def _rule(primals: tuple[Array], tangents: tuple[Array]) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    # Plain eigenvectors, not `_eigh`: a second derivative at a degenerate level is NaN then, and not a wrong number.
-    levels, vectors = jnp.linalg.eigh(primals[0], symmetrize_input=False)
-    gap = gaps(levels)
-    one_level = jnp.abs(gap) <= 100 * levels.shape[-1] * jnp.finfo(levels.dtype).eps * spread(levels)
-    turn = jnp.where(one_level, 0, 1 / jnp.where(one_level, 1, gap))
-    change = transposed(vectors) @ tangents[0] @ vectors
-    return (levels, vectors), (jnp.diagonal(change, axis1=-2, axis2=-1), vectors @ (turn * change))
+    levels, vectors = distinct(primals[0])
+    return (levels, vectors), moved(levels, vectors, tangents[0], 0.0)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.smooth.safe._spectra import gaps, spread, symmetric, transposed
+from pliant.smooth.safe._spectra import distinct, gaps, spread, symmetric, transposed
 
 Elementwise = Callable[..., Array]
 
@@ -20,7 +20,7 @@ def matrix_function(function: Elementwise, matrix: ArrayLike) -> Float[Array, "*
     First derivatives are right and finite at degenerate levels too: $df(A) = V (f[\lambda_i, \lambda_j] \circ V^T
     dA\,V) V^T$ with divided differences, which are integrals of $f'$ (Simpson's rule) where levels are closer than
     the cube root of the rounding error, relative to the largest: f must be smooth on that scale. Second derivatives
-    are right where levels are distinct, and not finite where they are not.
+    are right where levels are distinct, and NaN where they are not.
 
     Raises ValueError for a matrix that is not square and real. Cost: O(n³), and f and f' of an n x n array.
 
@@ -42,7 +42,7 @@ def _apply(function: Elementwise, matrix: Array, *constants: Array) -> Array:
 @_apply.defjvp
 def _rule(function: Elementwise, primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
     (matrix, *constants), (change, *changes) = primals, tangents
-    levels, vectors = jnp.linalg.eigh(matrix)
+    levels, vectors = distinct(matrix)
     slopes = _divided_differences(lambda x: function(x, *constants), levels)
     values, moved = jax.jvp(lambda *given: function(levels, *given), tuple(constants), tuple(changes))
     by_matrix = slopes * (transposed(vectors) @ change @ vectors)
