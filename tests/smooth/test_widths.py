@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import norm
-from smooth_checks import GRID, KERNELS, MASS, MEAN
+from smooth_checks import GRID, KERNELS, MASS, MEAN, compiled
 
 from pliant import smooth
 
@@ -32,7 +32,8 @@ def test_a_schedule_refuses():
 def test_the_estimate_is_close_to_the_true_bias(kernel):
     """Of a probability and of its derivative together, to a tenth of the bias."""
     mean = lambda shift, w: MASS @ smooth.step(GRID + shift, w, kernel=kernel)
-    found = smooth.bias(lambda w: jax.value_and_grad(mean)(0.0, w), 0.1)
+    slope = compiled(jax.value_and_grad(mean))
+    found = smooth.bias(lambda w: slope(0.0, w), 0.1)
     exact = (norm.cdf(MEAN), norm.pdf(MEAN))
     for value, limit, estimate, truth in zip(*found, exact, strict=True):
         np.testing.assert_allclose(estimate, value - truth, rtol=0.1)
@@ -41,7 +42,7 @@ def test_the_estimate_is_close_to_the_true_bias(kernel):
 
 
 def test_the_estimate_falls_with_the_order_and_the_limit_two_orders_faster():
-    mean = jax.jit(lambda w: MASS @ smooth.step(GRID, w))
+    mean = compiled(lambda w: MASS @ smooth.step(GRID, w))
     coarse, fine = (smooth.bias(mean, w) for w in (0.1, 0.05))
     np.testing.assert_allclose(np.log2(coarse.bias / fine.bias), 2, atol=0.1)
     errors = [abs(found.extrapolated - norm.cdf(MEAN)) for found in (coarse, fine)]
@@ -50,7 +51,7 @@ def test_the_estimate_falls_with_the_order_and_the_limit_two_orders_faster():
 
 def test_the_wrong_order_is_found_out():
     """A mutant: extrapolation of a bias of order 2 as if it were of order 1 leaves a third of it."""
-    mean = lambda w: MASS @ smooth.step(GRID, w)
+    mean = compiled(lambda w: MASS @ smooth.step(GRID, w))
     truth = mean(0.1) - norm.cdf(MEAN)
     assert abs(smooth.bias(mean, 0.1, order=1).bias / truth - 1.5) < 0.1
     assert abs(smooth.bias(mean, 0.1).bias / truth - 1) < 0.1
