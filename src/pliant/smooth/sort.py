@@ -28,7 +28,7 @@ def sort(x: ArrayLike, width: ArrayLike, *, kernel: str = "logistic") -> Float[A
     wide or the values symmetric.
 
     Raises ValueError for numbers, a width that is not positive, or a kernel not listed. A NaN spoils its row. Cost:
-    a root search, O(n²) for each of about ten iterations, in memory O(n²); derivatives of every order by the
+    a root search, O(n²) for each of some ten iterations, in memory O(n²); derivatives of every order by the
     implicit function theorem.
 
     Source: Azzalini, Biometrika 68, 326 (1981): the quantiles of a kernel estimate of the distribution function.
@@ -67,21 +67,24 @@ def _row(kernel: Kernel, x: Float[Array, "n"], width: Float[Array, ""]) -> Float
 
 
 def _increasing_root(excess: Function, slope: Function, low: Array, high: Array) -> Array:
-    """The roots of independent increasing functions within brackets: Newton steps, every third a bisection."""
+    """The roots of independent increasing functions within brackets: Newton steps while they halve, else bisections."""
     precision = jnp.finfo(low.dtype).eps
 
     def unfinished(state: tuple) -> Array:
-        i, _, off, low, high = state
-        resolved = high - low <= 2 * precision * jnp.maximum(jnp.abs(low), jnp.abs(high))
-        return (i < _MOST_ITERATIONS) & jnp.any(~resolved & (jnp.abs(off) > 4 * len(off) * precision))
+        i, _, done, _, _, _ = state
+        return (i < _MOST_ITERATIONS) & ~jnp.all(done)
 
     def iterate(state: tuple) -> tuple:
-        i, y, off, low, high = state
+        i, y, done, last, low, high = state
+        off, rate = excess(y), slope(y)
+        # As close as the sum and y itself are known; a root that is found stays while others are sought.
+        done = done | (jnp.abs(off) <= precision * (4 * len(y) + 2 * rate * jnp.abs(y)))
         low, high = jnp.where(off < 0, y, low), jnp.where(off < 0, high, y)
-        newton = y - off / slope(y)
-        y = jnp.where((newton > low) & (newton < high) & (i % 3 != 2), newton, (low + high) / 2)
-        return i + 1, y, excess(y), low, high
+        newton = y - off / rate
+        halves = (newton > low) & (newton < high) & (jnp.abs(newton - y) <= last / 2)
+        better = jnp.where(done, y, jnp.where(halves, newton, (low + high) / 2))
+        spoiled = jnp.isnan(off)
+        return i + 1, jnp.where(spoiled, off, better), done | spoiled, jnp.abs(better - y), low, high
 
-    middle = (low + high) / 2
-    _, root, off, _, _ = jax.lax.while_loop(unfinished, iterate, (0, middle, excess(middle), low, high))
-    return jnp.where(jnp.isnan(off), off, root)
+    start = (0, (low + high) / 2, jnp.zeros(low.shape, bool), high - low, low, high)
+    return jax.lax.while_loop(unfinished, iterate, start)[1]

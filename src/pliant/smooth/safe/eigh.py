@@ -18,7 +18,7 @@ def eigh(matrix: ArrayLike) -> tuple[Float[Array, "*shape n"], Float[Array, "*sh
     function that does not depend on the basis: sums and other symmetric functions of the eigenvalues of a level,
     the projector $\sum v v^T$ on a whole level. A single eigenvalue of a level has a kink, and its derivative is
     one of its slopes. $V f(\lambda) V^T$ needs `matrix_function` where levels are degenerate: what splits a level
-    is not in $\lambda$ and V. Second derivatives there are not finite; those of `projector` are.
+    is not in $\lambda$ and V. Second derivatives there are NaN; those of `projector` are right.
 
     Raises ValueError for a matrix that is not square and real. Cost: O(n³).
 
