@@ -1,0 +1,29 @@
+"""Ranks as sums of soft comparisons."""
+
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from pliant.smooth._arguments import floating, positive_width
+from pliant.smooth._kernels import kernel_of
+
+
+def rank(x: ArrayLike, width: ArrayLike, *, kernel: str = "logistic") -> Float[Array, "*shape n"]:
+    r"""Soft ranks along the last axis, from 1 for the least: $r_i = \frac12 + \sum_j K((x_i - x_j) / w)$.
+
+    **Arguments**: `x`, shape (..., n); `width` $w > 0$ in the units of x, of the shape of the batch; `kernel`, as
+    in `step`.
+
+    Ties share their mean rank at every width, and the sum is $n(n+1)/2$. Ranks have as many derivatives as the
+    kernel, ties included. The bias of one is at most the sum of its tails, $\sum_{j \ne i} K(-|x_i - x_j|/w)$:
+    exponentially small where gaps exceed w, zero for "cubic". Over smooth laws of x it is of order 2.
+
+    Raises ValueError for numbers, a width that is not positive, or a kernel not listed. NaN makes all ranks of its
+    row NaN. Cost: O(n²), in memory too.
+
+    Source: Qin, Liu and Li, Inf. Retr. 13, 375 (2010), with any symmetric kernel.
+    """
+    values = floating(x)
+    if values.ndim == 0:
+        raise ValueError("Argument `x` must have an axis to rank along, but it was a number.")
+    width = jnp.asarray(positive_width(width))[..., None, None]
+    return 0.5 + jnp.sum(kernel_of(kernel).step((values[..., :, None] - values[..., None, :]) / width), axis=-1)
