@@ -83,7 +83,8 @@ def value_gap(grid, values, slopes):
 
 
 def slope_gap(grid, values, slopes):
-    return np.max(np.abs(np.diff(slopes, axis=0)), axis=1)
+    change = np.diff(slopes, axis=0)
+    return np.max(np.abs(change - np.median(change, axis=0)), axis=1)
 
 
 def zero(follow, d):
