@@ -620,7 +620,7 @@ def categorical_reward(logits, key):
 @lying(vec(-0.5, 1.2, 0.3), KEY, expected=RANDOM, symptom="bias")
 def gumbel_argmax(logits, key):
     noise = jax.random.gumbel(key, (3,))
-    return jnp.array([9.0, 1.0, 0.0])[jnp.argmax(logits + noise)]  # here
+    return jnp.array([0.0, 9.0, 1.0])[jnp.argmax(logits + noise)]  # here
 
 
 @lying(3.0, KEY, expected=RANDOM, symptom="bias")
