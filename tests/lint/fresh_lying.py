@@ -221,12 +221,12 @@ def photon_free_path_or_absorption(albedo, key):
 
 @lying(vec(0.3, 0.4), KEY, expected=RANDOM, symptom="bias")
 def replica_exchange(beta, key):
-    """Two harmonic replicas swap by a Metropolis test between exact draws."""
+    """Pairs of harmonic replicas swap by a Metropolis test between exact draws."""
     first, second = jax.random.split(key)
-    x = jax.random.normal(first, (2,)) * jnp.array([1.0, 2.0])
-    gain = (3 * beta[1] - beta[0]) * (x[1] ** 2 - x[0] ** 2)
-    swap = jnp.log(jax.random.uniform(second)) < gain  # here
-    return jnp.where(swap, x[::-1], x)[0] ** 2
+    x = jax.random.normal(first, (40, 2)) * jnp.array([1.0, 2.0])
+    gain = (3 * beta[1] - beta[0]) * (x[:, 1] ** 2 - x[:, 0] ** 2)
+    swap = jnp.log(jax.random.uniform(second, (40,))) < gain  # here
+    return jnp.mean(jnp.where(swap, x[:, 1], x[:, 0]) ** 2)
 
 
 @lying(vec(0.5), KEY, expected=NOISY, symptom="bias")
