@@ -93,6 +93,7 @@ def _findings(problem: Problem, estimator: Estimator, settings: engine.Settings)
     found = list(scout.unstable(law, states))
     if estimator.pathwise:
         found += scout.discontinuous(problem, states)
+        found += scout.biased(problem, jax.tree.map(lambda leaf: leaf[0], states))
     return found
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pliant.core.estimator import Problem
+from pliant.core.labels import labels
 from pliant.core.laws import Evolve, State
 from pliant.core.noise import Noise, draw_once
 from pliant.core.observable import Observable
@@ -121,6 +122,22 @@ def unstable(law: Evolve, states: PyTree) -> Iterator[str]:
         yield (
             f"dt = {float(dt):.3g} is past the stability limit {law.step_limit_name} = {limit:.3g} at a state that the "
             f"trajectory visits; use dt <= {limit / 4:.2g}."
+        )
+
+
+def biased(problem: Problem, state: State) -> Iterator[str]:
+    """A reason for every derivative that law or observable say is biased."""
+
+    def once(parameters: PyTree) -> Array:
+        law = problem.law(parameters)
+        moved = strong(law.step(state, _zeros(law, state), 0))
+        carry = strong(problem.observable.start(law, moved))
+        return problem.observable.result(strong(problem.observable.update(carry, law, moved, 1)))
+
+    for label in labels(once, problem.parameters):
+        yield (
+            f"the derivative is biased by intention: `{label}` stands in the program, and by how much it is off is not in "
+            "the error bar; compare with Girsanov, Reweighting or FiniteDifference."
         )
 
 

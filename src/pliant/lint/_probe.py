@@ -18,6 +18,7 @@ from pliant.lint._walk import Walk
 
 # Steps beside an edge, in units of a direction: what stays between them is a jump, what shrinks is curvature.
 _BESIDE = (1e-4, 1e-6)
+_QUICK: Any = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 _NEWTON, _HALVINGS = 6, 40
 
 
@@ -78,8 +79,8 @@ class Probe:
             return _real(program.evaluate(*place(vector, point)))
 
         # One after another: a batch would take both sides of every branch, and there are callbacks that bear none.
-        self._batch = jax.jit(lambda points, vectors: lax.map(lambda pair: at(*pair), (points, vectors)))
-        self.values: Callable = jax.jit(lambda points: lax.map(value, points))
+        self._batch = _compiled(lambda points, vectors: lax.map(lambda pair: at(*pair), (points, vectors)))
+        self.values = _compiled(lambda points: lax.map(value, points))
         self.value = value
 
     @property
@@ -92,7 +93,7 @@ class Probe:
     def _reverse(self) -> np.ndarray | None:
         weights = self.weights
         try:
-            return np.asarray(jax.jit(jax.grad(lambda vector: self.value(vector) @ weights))(self.theta))
+            return np.asarray(_compiled(jax.grad(lambda vector: self.value(vector) @ weights))(self.theta))
         except Exception:  # a loop of unknown length, a callback: what has no reverse mode is found elsewhere
             return None
 
@@ -162,6 +163,11 @@ class Probe:
         before, after = self.sample(steps - h, chosen), self.sample(steps + h, chosen)
         jumps = after.value - before.value - h * (after.slope + before.slope)
         return list(zip(jumps, before.slope, after.slope, after.value, strict=True))
+
+
+def _compiled(function: Callable) -> Callable:
+    """What is run a few times only, and had better compile soon than run fast."""
+    return jax.jit(function, compiler_options=_QUICK)
 
 
 def _edge(site: Site, direction: int, t: float, located: bool, sides: list[tuple]) -> Edge:

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PyTree
 
+from pliant.core.labels import biased
 from pliant.core.validate import positive
 from pliant.smooth._arguments import one_of
-from pliant.smooth._label import biased
 
 
 def clip_gradient(tree: PyTree, limit: ArrayLike, *, by: str = "norm") -> PyTree:

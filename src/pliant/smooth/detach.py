@@ -2,7 +2,7 @@
 
 from jaxtyping import PyTree
 
-from pliant.smooth._label import biased
+from pliant.core.labels import biased
 
 
 def detach(tree: PyTree) -> PyTree:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import PyTree
 
-from pliant.smooth._label import biased
+from pliant.core.labels import biased
 
 
 def straight_through(hard: PyTree, soft: PyTree) -> PyTree:
