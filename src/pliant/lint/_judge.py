@@ -17,7 +17,8 @@ _REACH = 1.0 + 1e-6
 _FEW, _MOST = 4, 32
 # A tangent that has grown by a million more than the values says nothing about them.
 _BLOWN = np.log(1e6)
-_STEPS = (1e-3, 5e-4)
+# Differences over these steps agree with an honest derivative to better than this.
+_STEPS, _AGREE = (1e-3, 5e-4), 1e-4
 
 
 Candidate = tuple[Site, int, float]
@@ -50,7 +51,11 @@ class Judge:
         edges += self.probe.locate([candidate for candidate in far if candidate[0] not in _seen(edges)])
         found += [finding for edge in edges for finding in self._across(edge)]
         found += self._unseen(edges)
-        if not self.flow.rejects and all(finding.severity in MILD for finding in found):
+        if self.flow.rejects or any(finding.severity in ("NAN", "BLOWUP") for finding in found):
+            return _ranked(found)
+        if all(finding.severity in MILD for finding in found):
+            found += self._blind_at_large()
+        if not any(_is_here(edge) for edge in edges):
             found += self._disagreements()
         return _ranked(found)
 
@@ -196,33 +201,32 @@ class Judge:
                 "NAN", "derivative", None, "it is not finite, and no line was found that is at an edge", "", 1.0
             )
 
-    def _disagreements(self) -> Iterator[Finding]:
-        """Where no edge explains that the derivative is not that of the function."""
+    def _blind_at_large(self) -> Iterator[Finding]:
+        """A derivative of zero all over the reach, where the value changes."""
         seen, moved = np.abs(self.around.slope).reshape(3, self.count, -1).max(axis=0), np.abs(self.secant)
         if np.any((moved > 1e-9 * np.abs(self.here.value)) & (seen < 1e-6 * moved)):
             yield from self._blame(("blocks",), "it is zero, but the value changes over the reach", 1.0)
-            return
-        differences = self._differences()
-        slope = self.here.slope
-        size = np.abs(slope) + np.abs(differences) + 1e-300
-        off = np.abs(slope - differences) / size
-        if np.nanmax(off, initial=0.0) > 1e-4:
-            direction, output = np.unravel_index(np.nanargmax(off), off.shape)
-            unit = self._length(int(direction))
-            found, true = slope[direction, output] / unit, differences[direction, output] / unit
-            numbers = f"it gives {_number(found)}, differences {_number(true)}"
-            yield from self._blame(("rule", "blocks"), numbers, float(off[direction, output]))
-        gradient, weights = self.probe.gradient(), self.probe.weights
+
+    def _disagreements(self) -> Iterator[Finding]:
+        """What no edge explains: a derivative that is not that of the function next to the arguments."""
+        slope, differences = self.here.slope, self._differences()
+        off = _off(slope, differences)
+        if np.nanmax(off, initial=0.0) > _AGREE:
+            worst = np.unravel_index(np.nanargmax(off), off.shape)
+            unit = self._length(int(worst[0]))
+            numbers = f"it gives {_number(slope[worst] / unit)}, differences {_number(differences[worst] / unit)}"
+            yield from self._blame(("rule", "blocks"), numbers, float(off[worst]))
+        gradient = self.probe.gradient()
         if gradient is None:
             return
-        reverse, forward = self.probe.directions @ gradient, slope @ weights
-        off = np.abs(reverse - forward) / (
-            np.abs(reverse) + np.abs(forward) + 1e-9 * np.abs(slope).sum(axis=1) + 1e-300
-        )
-        if np.max(off) > 1e-4:
+        reverse, forward = self.probe.directions @ gradient, slope @ self.probe.weights
+        off = _off(reverse, forward, 1e-9 * np.abs(slope).sum(axis=1))
+        if np.max(off) > _AGREE:
             worst = int(np.argmax(off))
-            found, true = reverse[worst] / self._length(worst), forward[worst] / self._length(worst)
-            numbers = f"reverse mode gives {_number(found)}, forward mode {_number(true)}"
+            unit = self._length(worst)
+            numbers = (
+                f"reverse mode gives {_number(reverse[worst] / unit)}, forward mode {_number(forward[worst] / unit)}"
+            )
             yield from self._blame(("rule",), numbers, float(off[worst]))
 
     def _blame(self, groups: tuple[str, ...], numbers: str, effect: float) -> Iterator[Finding]:
@@ -250,6 +254,11 @@ class Judge:
 
     def _finding(self, severity: str, site: Site, message: str, effect: float) -> Finding:
         return Finding(severity, site.name, site.place, message, advice(severity, site.name), effect)
+
+
+def _off(found: np.ndarray, true: np.ndarray, floor: np.ndarray | float = 0.0) -> np.ndarray:
+    """The relative difference of two derivatives."""
+    return np.abs(found - true) / (np.abs(found) + np.abs(true) + floor + 1e-300)
 
 
 def _number(value: float) -> str:
