@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend import core
+from jax.interpreters import ad, batching, mlir
 
 Variable = core.Var
 Literal = core.Literal
@@ -181,6 +183,44 @@ def trace(function: Callable, *arguments: Any) -> tuple[Program, Any]:
     """The program of `function(*arguments)`, flat inputs to flat outputs, and the tree of what it returns."""
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
     return _program(closed), jax.tree.structure(shape)
+
+
+def operation(name: str, evaluate: Callable[..., Any], refuse: Callable[..., Any]) -> Callable[..., Any]:
+    """An operation of this library's own, which a traced program shows as one equation of that name.
+
+    `evaluate(*operands, **parameters) -> array` must treat leading axes as batches: `vmap` puts its axis first in every
+    operand. `refuse(**parameters)` raises: it is called where an operand has a tangent that is alive.
+    """
+    primitive = core.Primitive(name)
+    primitive.def_impl(evaluate)
+
+    def shape(*kinds: Any, **parameters: Any) -> Any:
+        asked = [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds]
+        found = jax.eval_shape(lambda *operands: evaluate(*operands, **parameters), *asked)
+        return jax.core.ShapedArray(found.shape, found.dtype)
+
+    def batched(operands: Sequence[Any], axes: Sequence[Any], **parameters: Any) -> tuple[Any, int]:
+        pairs = list(zip(operands, axes, strict=True))
+        size = next(operand.shape[axis] for operand, axis in pairs if axis is not None)
+        return primitive.bind(*(_batch_first(operand, axis, size) for operand, axis in pairs), **parameters), 0
+
+    def differentiate(operands: Sequence[Any], tangents: Sequence[Any], **parameters: Any) -> tuple[Any, Any]:
+        if not all(isinstance(tangent, ad.Zero) for tangent in tangents):
+            refuse(**parameters)
+        result = primitive.bind(*operands, **parameters)
+        return result, ad.Zero.from_primal_value(result)
+
+    primitive.def_abstract_eval(shape)
+    mlir.register_lowering(primitive, mlir.lower_fun(evaluate, multiple_results=False))
+    batching.primitive_batchers[primitive] = batched
+    ad.primitive_jvps[primitive] = differentiate
+    return primitive.bind
+
+
+def _batch_first(operand: Any, axis: Any, size: int) -> Any:
+    if axis is None:
+        return jnp.broadcast_to(operand, (size, *operand.shape))
+    return jnp.moveaxis(operand, axis, 0)
 
 
 def _program(jaxpr: Any) -> Program:
