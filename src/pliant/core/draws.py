@@ -23,8 +23,8 @@ Swaps = tuple[Int[Array, " j"], Int[Array, " j"], Float[Array, " j"]]
 class Family(abc.ABC):
     r"""A family of probability mass functions on the integers, for one draw.
 
-    `swaps(x, *p)` are values y, x' and amplitudes a with
-    $\\partial_p \\mathbb E f(X) = \\mathbb E \\sum_j \\partial_p a_j\\,(f(y_j) - f(x'_j))$ where X = x: only the derivative of
+    `swaps(key, x, *p)` are values y, x' and amplitudes a with
+    $\partial_p \mathbb E f(X) = \mathbb E \sum_j \partial_p a_j\,(f(y_j) - f(x'_j))$ where X = x: only the derivative of
     an amplitude by the parameters matters. Samplers are monotone in their parameters at a fixed key, so that a program
     that is run again stays close to what it was.
     """
@@ -46,12 +46,12 @@ class Family(abc.ABC):
         """The log of the probability of `x`, up to what does not depend on the parameters."""
 
     @abc.abstractmethod
-    def swaps(self, x: Int[Array, ""], *parameters: Any) -> Swaps:
+    def swaps(self, key: PRNGKeyArray, x: Int[Array, ""], *parameters: Any) -> Swaps:
         """What could have come out instead of `x`, compared with `x`."""
 
     def weak(self, key: PRNGKeyArray, x: Int[Array, ""], *parameters: Any) -> Swaps:
         """Pairs from a decomposition of the derivative into two probability measures; `swaps` where `x` is one of them."""
-        return self.swaps(x, *parameters)
+        return self.swaps(key, x, *parameters)
 
 
 class Bernoulli(Family):
@@ -65,7 +65,7 @@ class Bernoulli(Family):
     def log_probability(self, x: Int[Array, ""], p: Any) -> Float[Array, ""]:
         return _log(jnp.where(x == 1, p, 1 - p))
 
-    def swaps(self, x: Int[Array, ""], p: Any) -> Swaps:
+    def swaps(self, key: PRNGKeyArray, x: Int[Array, ""], p: Any) -> Swaps:
         return _one(1 - x, x, jnp.where(x == 0, p, -p))
 
 
@@ -89,7 +89,7 @@ class Binomial(Family):
     def log_probability(self, x: Int[Array, ""], n: Any, p: Any) -> Float[Array, ""]:
         return _times(x, _log(p)) + _times(n - x, _log(1 - p))
 
-    def swaps(self, x: Int[Array, ""], n: Any, p: Any) -> Swaps:
+    def swaps(self, key: PRNGKeyArray, x: Int[Array, ""], n: Any, p: Any) -> Swaps:
         # One of n trials is switched: n - x of them from failure to success, x of them back.
         values = jnp.stack([jnp.minimum(x + 1, n), jnp.maximum(x - 1, 0)])
         return values, jnp.stack([x, x]), jnp.stack([(n - x) * p, -x * p])
@@ -111,12 +111,9 @@ class Geometric(Family):
     def log_probability(self, x: Int[Array, ""], p: Any) -> Float[Array, ""]:
         return _times(x - 1, _log(1 - p)) + _log(p)
 
-    def swaps(self, x: Int[Array, ""], p: Any) -> Swaps:
-        return _one(x + 1, x, -jax.lax.stop_gradient(x / p) * p)
-
-    def weak(self, key: PRNGKeyArray, x: Int[Array, ""], p: Any) -> Swaps:
-        # The other measure is that of the second success.
-        return _one(x, x + self.sample(key, jax.lax.stop_gradient(p)), _log(p))
+    def swaps(self, key: PRNGKeyArray, x: Int[Array, ""], p: Any) -> Swaps:
+        # The derivative is 1/p times the difference between the law of the first success and that of the second.
+        return _one(x + self.sample(key, jax.lax.stop_gradient(p)), x, -_log(p))
 
 
 class Poisson(Family):
@@ -131,7 +128,7 @@ class Poisson(Family):
     def log_probability(self, x: Int[Array, ""], rate: Any) -> Float[Array, ""]:
         return _times(x, _log(rate)) - rate
 
-    def swaps(self, x: Int[Array, ""], rate: Any) -> Swaps:
+    def swaps(self, key: PRNGKeyArray, x: Int[Array, ""], rate: Any) -> Swaps:
         return _one(x + 1, x, rate)
 
 
@@ -147,7 +144,7 @@ class Categorical(Family):
     def log_probability(self, x: Int[Array, ""], p: Any) -> Float[Array, ""]:
         return _log(p[x])
 
-    def swaps(self, x: Int[Array, ""], p: Any) -> Swaps:
+    def swaps(self, key: PRNGKeyArray, x: Int[Array, ""], p: Any) -> Swaps:
         # The amplitudes sum to one: what they are compared with is free, and x costs no other run.
         values = jnp.arange(p.shape[-1], dtype=jnp.int32)
         return values, jnp.full_like(values, x), p

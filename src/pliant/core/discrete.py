@@ -1,0 +1,156 @@
+r"""Unbiased derivatives of the expectation of a program that draws: surrogates whose ordinary JAX derivative is the estimate.
+
+$\partial_\theta \mathbb E f = \mathbb E[\partial_\theta f\,|_\text{draws}] + \mathbb E \sum_j \partial_\theta a_j\,(f(\text{plus}_j) - f(\text{minus}_j))$,
+a sum over what could have come out otherwise. Of its terms a few are taken at random, each for one more run.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.lax import stop_gradient
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from pliant.core.chains import Value
+from pliant.core.errors import NotApplicable
+from pliant.core.programs import Program, trace
+from pliant.core.replay import Interpreter, Recorder, Scorer, Swap, Swapper, Units, WeakRecorder
+
+# The share of runs that goes to alternatives alike, so that none that matters is left to a vanishing chance.
+_ALIKE = 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a program is interpreted.
+
+    **Fields**: `replays`: runs with a draw swapped, at most; `max_steps` of a while loop that draws; `strict`: whether jumps that
+    cannot be followed are refused.
+    """
+
+    replays: int = 16
+    max_steps: int | None = None
+    strict: bool = True
+
+
+class Simulation:
+    """A program with parameters: `function(parameters) -> outputs`, both flat lists of arrays, its keys held by it."""
+
+    def __init__(self, function: Callable[[Sequence[Any]], Sequence[Any]], parameters: Sequence[Any], options: Options):
+        self.options = options
+        self.program: Program = trace(function, parameters)[0]
+        self.sites: dict[tuple, int] = {}
+
+    def interpret(self, interpreter: Interpreter, parameters: Sequence[Any]) -> tuple[list[Any], Any]:
+        """The outputs, and what the interpreter has written."""
+        results = interpreter.run(self.program, [Value(x, active=True) for x in parameters])
+        return [_real(result.value) for result in results], interpreter.entries()
+
+    def interpreter(self, kind: Callable[..., Interpreter], *arguments: Any) -> Any:
+        """One of this program's."""
+        return kind(*arguments, self.sites, self.options.max_steps, self.options.strict)
+
+
+def replay(simulation: Simulation, parameters: Sequence[Any], key: PRNGKeyArray, *, weak: bool = False) -> list[Any]:
+    """The outputs of one run, with the derivative by replay with a swapped draw."""
+    recorder = simulation.interpreter(WeakRecorder if weak else Recorder)
+    outputs, units = simulation.interpret(recorder, parameters)
+    if units is None:
+        return outputs
+    paired = weak or any(source.shared for source in recorder.sources if source.compared)
+    held = [stop_gradient(x) for x in parameters]
+    fixed = jax.tree.map(stop_gradient, units)
+    chosen, weight = _choose(simulation, held, key, fixed, weak)
+    fixed = jax.tree.map(lambda leaf: leaf[chosen], fixed)
+    amplitude = units.amplitude[chosen] * weight
+    changes = _paired(simulation, held, fixed) if paired else _flipped(simulation, held, fixed, outputs)
+    return [_added(x, change, amplitude) for x, change in zip(outputs, changes, strict=True)]
+
+
+def score(simulation: Simulation, parameters: Sequence[Any]) -> tuple[list[Any], Float[Array, ""] | None]:
+    """The outputs of one run, and the log probability of what it drew; None where it drew nothing that matters."""
+    scorer = simulation.interpreter(Scorer)
+    outputs, entries = simulation.interpret(scorer, parameters)
+    if any(source.shared and source.compared for source in scorer.sources):
+        raise NotApplicable(
+            "`expect` by the score function needs the probability of all that depends on a draw, but the noise of a "
+            'comparison is used elsewhere too: use estimator="replay", which moves it to the threshold.'
+        )
+    return outputs, None if entries is None else jnp.sum(entries)
+
+
+def _swap(units: Units, value: Int[Array, " k"]) -> Swap:
+    return Swap(
+        units.site, units.iteration, units.element, value,
+        units.noise_site, units.noise_iteration, units.noise_element, units.noise_uniform,
+    )  # fmt: skip
+
+
+def _runs(simulation: Simulation, parameters: Sequence[Any], swaps: Swap) -> list[Any]:
+    """The outputs of a run for every swap."""
+
+    def one(swap: Swap) -> list[Any]:
+        return simulation.interpret(simulation.interpreter(Swapper, swap), parameters)[0]
+
+    return jax.vmap(one)(swaps)
+
+
+def _flipped(simulation: Simulation, parameters: Sequence[Any], units: Units, outputs: Sequence[Any]) -> list[Any]:
+    """Differences where one of each pair is what was drawn: one run each."""
+    down = units.drawn == units.plus
+    runs = _runs(simulation, parameters, _swap(units, jnp.where(down, units.minus, units.plus)))
+    sign = jnp.where(down, -1.0, 1.0)
+    return [_rows(sign, run) * (run - stop_gradient(x)) for run, x in zip(runs, outputs, strict=True)]
+
+
+def _paired(simulation: Simulation, parameters: Sequence[Any], units: Units) -> list[Any]:
+    """Differences of two runs each."""
+    high = _runs(simulation, parameters, _swap(units, units.plus))
+    low = _runs(simulation, parameters, _swap(units, units.minus))
+    return [a - b for a, b in zip(high, low, strict=True)]
+
+
+def _added(output: Any, changes: Any, amplitude: Any) -> Any:
+    """The output itself, its derivative that of the surrogate."""
+    surrogate = jnp.tensordot(amplitude, stop_gradient(changes).astype(amplitude.dtype), axes=1)
+    return output + (surrogate - stop_gradient(surrogate)).astype(output.dtype)
+
+
+def _choose(
+    simulation: Simulation, parameters: Sequence[Any], key: PRNGKeyArray, units: Units, weak: bool
+) -> tuple[Int[Array, " k"], Float[Array, " k"]]:
+    """Which alternatives are run, and the weights that make their sum unbiased: systematic sampling by size."""
+    count, runs = units.site.shape[0], simulation.options.replays
+    if count <= runs:
+        return jnp.arange(count), jnp.ones(count)
+    direction, place = jax.random.split(key)
+    size = jnp.abs(_probe(simulation, parameters, direction, weak))
+    total = jnp.sum(size)
+    share = jnp.where(total > 0, (1 - _ALIKE) * size / jnp.where(total > 0, total, 1.0) + _ALIKE / count, 1 / count)
+    ladder = jnp.cumsum(share)
+    rungs = (jnp.arange(runs) + jax.random.uniform(place, (), ladder.dtype)) / runs * ladder[-1]
+    chosen = jnp.minimum(jnp.searchsorted(ladder, rungs, side="right"), count - 1)
+    return chosen, stop_gradient(1 / (runs * share[chosen]))
+
+
+def _probe(simulation: Simulation, parameters: Sequence[Any], key: PRNGKeyArray, weak: bool) -> Float[Array, " n"]:
+    """The amplitudes' derivative along one random direction, every parameter by its own size."""
+    kind = WeakRecorder if weak else Recorder
+    amplitudes = lambda p: simulation.interpret(simulation.interpreter(kind), p)[1].amplitude
+    keys = jax.random.split(key, len(parameters))
+    signs = [jax.random.rademacher(k, jnp.shape(x), x.dtype) for k, x in zip(keys, parameters, strict=True)]
+    sizes = [jnp.mean(jnp.abs(x)) for x in parameters]
+    step = [sign * jnp.where(size > 0, size, 1.0) for sign, size in zip(signs, sizes, strict=True)]
+    return jax.jvp(amplitudes, (list(parameters),), (step,))[1]
+
+
+def _rows(column: Any, like: Any) -> Any:
+    return column.reshape(-1, *(1,) * (like.ndim - 1)).astype(like.dtype)
+
+
+def _real(x: Any) -> Any:
+    """An expectation is a real number also where its samples are integers."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(float)
