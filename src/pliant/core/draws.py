@@ -5,6 +5,7 @@ draws of a program and asks their families what could have come out instead.
 """
 
 import abc
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -38,8 +39,19 @@ class Family(abc.ABC):
         return type(self) is type(other)
 
     @abc.abstractmethod
+    def quantile(self, unit: Float[Array, ""], *parameters: Any) -> Int[Array, ""]:
+        """The draw that a uniform on [0, 1) stands for."""
+
     def sample(self, key: PRNGKeyArray, *parameters: Any) -> Int[Array, ""]:
         """One draw."""
+        return self.quantile(unit(key, parameters[-1]), *parameters)
+
+    def sampled(self, key: Any, *parameters: Any) -> Int[Array, "..."]:
+        """Draws with leading axes, those of the keys."""
+        quantile, uniform = self.quantile, functools.partial(unit, like=parameters[-1])
+        for _ in range(key.ndim):
+            quantile, uniform = jax.vmap(quantile), jax.vmap(uniform)
+        return quantile(uniform(key), *parameters)
 
     @abc.abstractmethod
     def log_probability(self, x: Int[Array, ""], *parameters: Any) -> Float[Array, ""]:
@@ -59,8 +71,8 @@ class Bernoulli(Family):
 
     name = "bernoulli"
 
-    def sample(self, key: PRNGKeyArray, p: Any) -> Int[Array, ""]:
-        return (_unit(key, p) < p).astype(jnp.int32)
+    def quantile(self, unit: Float[Array, ""], p: Any) -> Int[Array, ""]:
+        return (unit < p).astype(jnp.int32)
 
     def log_probability(self, x: Int[Array, ""], p: Any) -> Float[Array, ""]:
         return _log(jnp.where(x == 1, p, 1 - p))
@@ -74,12 +86,11 @@ class Binomial(Family):
 
     name = "binomial"
 
-    def sample(self, key: PRNGKeyArray, n: Any, p: Any) -> Int[Array, ""]:
+    def quantile(self, unit: Float[Array, ""], n: Any, p: Any) -> Int[Array, ""]:
         # Counted from the likelier end: the log of its mass does not underflow before the bulk is reached.
         flipped = p > 0.5
         rare = jnp.where(flipped, 1 - p, p)
         odds = _log(rare) - jnp.log1p(-rare)
-        unit = _unit(key, p)
         # u < p is success: small u means many.
         unit = jnp.where(flipped, unit, 1 - unit)
         step = lambda k: odds + _log((n - k).astype(rare.dtype)) - jnp.log(k + 1.0).astype(rare.dtype)
@@ -104,8 +115,8 @@ class Geometric(Family):
 
     name = "geometric"
 
-    def sample(self, key: PRNGKeyArray, p: Any) -> Int[Array, ""]:
-        trials = jnp.ceil(jnp.log1p(-_unit(key, p)) / jnp.log1p(-p))
+    def quantile(self, unit: Float[Array, ""], p: Any) -> Int[Array, ""]:
+        trials = jnp.ceil(jnp.log1p(-unit) / jnp.log1p(-p))
         return jnp.clip(trials, 1, 2**31 - 256).astype(jnp.int32)
 
     def log_probability(self, x: Int[Array, ""], p: Any) -> Float[Array, ""]:
@@ -121,9 +132,9 @@ class Poisson(Family):
 
     name = "poisson"
 
-    def sample(self, key: PRNGKeyArray, rate: Any) -> Int[Array, ""]:
+    def quantile(self, unit: Float[Array, ""], rate: Any) -> Int[Array, ""]:
         step = lambda k: _log(rate) - jnp.log(k + 1.0).astype(rate.dtype)
-        return _invert(_unit(key, rate), -rate, step, rate).astype(jnp.int32)
+        return _invert(unit, -rate, step, rate).astype(jnp.int32)
 
     def log_probability(self, x: Int[Array, ""], rate: Any) -> Float[Array, ""]:
         return _times(x, _log(rate)) - rate
@@ -137,8 +148,8 @@ class Categorical(Family):
 
     name = "categorical"
 
-    def sample(self, key: PRNGKeyArray, p: Any) -> Int[Array, ""]:
-        below = jnp.cumsum(p) <= _unit(key, p) * jnp.sum(p)
+    def quantile(self, unit: Float[Array, ""], p: Any) -> Int[Array, ""]:
+        below = jnp.cumsum(p) <= unit * jnp.sum(p)
         return jnp.minimum(jnp.sum(below), p.shape[-1] - 1).astype(jnp.int32)
 
     def log_probability(self, x: Int[Array, ""], p: Any) -> Float[Array, ""]:
@@ -154,7 +165,8 @@ def _one(value: Any, against: Any, amplitude: Any) -> Swaps:
     return jnp.stack([value]), jnp.stack([against]), jnp.stack([amplitude])
 
 
-def _unit(key: PRNGKeyArray, like: Any) -> Float[Array, ""]:
+def unit(key: PRNGKeyArray, like: Any) -> Float[Array, ""]:
+    """The uniform on [0, 1) that a draw is a function of, in the precision of its parameters."""
     return jax.random.uniform(key, (), jnp.result_type(like))
 
 
@@ -185,10 +197,7 @@ def _invert(unit: Any, first: Any, log_ratio: Callable, mean: Any) -> Int[Array,
 
 
 def _evaluate(key: Any, *parameters: Any, family: Family) -> Int[Array, "..."]:
-    sample = family.sample
-    for _ in range(key.ndim):
-        sample = jax.vmap(sample)
-    return sample(key, *parameters)
+    return family.sampled(key, *parameters)
 
 
 def _refuse(family: Family) -> None:

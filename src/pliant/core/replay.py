@@ -159,7 +159,8 @@ class Interpreter(abc.ABC):
     def _draw(self, equation: Equation, values: list[Value]) -> Value:
         key, *parameters = values
         held = [jax.lax.stop_gradient(p.value) for p in parameters]
-        result = equation.evaluate([key.value, *held])[0]
+        # Not the operation itself: under vmap over swaps the uniform behind the draw is then drawn once for all of them.
+        result = equation.parameters["family"].sampled(key.value, *held)
         random = frozenset().union(*(v.random for v in values)) | {_ANYTHING}
         _share(parameters)
         if not any(p.active for p in parameters):
@@ -310,7 +311,7 @@ class Interpreter(abc.ABC):
 
         start = [v.value for v in carry]
         last, book = jax.lax.scan(body, start, jnp.arange(limit, dtype=jnp.int32))
-        last = eqx.error_if(last, goes_on(last), f"A while loop has not ended after {limit} steps: raise `max_steps`.")
+        last = _checked(last, goes_on(last), f"A while loop has not ended after {limit} steps: raise `max_steps`.")
         self.iteration = outer
         self._enter(book)
         return [Value(x, random, v.active) for x, v in zip(last, about, strict=True)]
@@ -409,6 +410,13 @@ class Swapper(Interpreter):
         return jnp.full_like(drawn, self.swap.noise_uniform)
 
 
+def _checked(results: list[Any], wrong: Any, message: str) -> list[Any]:
+    """The results, and an error at run time where something is wrong. Keys cannot carry one."""
+    keys = [jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key) for x in results]
+    others = iter(eqx.error_if([x for x, key in zip(results, keys, strict=True) if not key], wrong, message))
+    return [x if key else next(others) for x, key in zip(results, keys, strict=True)]
+
+
 def _decides(value: Value, other: Value) -> bool:
     """Whether `value` is a function of one uniform on which `other` does not depend."""
     return value.chain is not None and not conflict(value.chain.origin, other.random)
@@ -450,7 +458,8 @@ def _interesting(equation: Equation, values: list[Value]) -> bool:
     if any(map(_draws, equation.programs)):
         return True
     chained = equation.name == "jit" and any(v.chain is not None for v in values)
-    jumping = any(v.active and v.random for v in values) and any(_holds(p, _JUMPS) for p in equation.programs)
+    moving = any(v.active for v in values) and any(v.random for v in values)
+    jumping = moving and any(_holds(p, _JUMPS) for p in equation.programs)
     custom = isinstance(equation.structure, Call) and equation.structure.custom
     return chained or (jumping and not custom)
 
