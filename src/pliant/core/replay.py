@@ -149,6 +149,8 @@ class Interpreter(abc.ABC):
         for value in values:
             if value.chain is not None and (chain is None or chain.source is not value.chain.source):
                 value.chain.source.shared = True
+            elif value.chain is not None and chain is not None:
+                random = random - {value.chain.origin} | {chain.origin}
         if _jumps(equation) and active and random and self.strict:
             raise NotApplicable(_unrecognised(equation))
         if equation.name.startswith("random_"):
