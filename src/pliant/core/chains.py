@@ -5,6 +5,7 @@ of the parameters. A value is followed from the uniform it came from through ope
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -123,6 +124,9 @@ def follow(equation: Equation, operands: Sequence[Value]) -> Chain | None:
         return None
     chain = tagged[0].chain
     assert chain is not None
+    if math.prod(equation.outputs[0].aval.shape) > chain.element.size:
+        # One number in several places.
+        chain.source.shared = True
     if equation.name in STRUCTURAL and len(operands) == 1:
         arrays = [equation.evaluate([array])[0] for array in chain.arrays]
         return chain.over(arrays, _part(equation, chain.origin))

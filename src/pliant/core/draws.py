@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pliant.core.programs import operation
 
-DRAW = "pliant_draw"
+DRAW, GUARD = "pliant_draw", "pliant_guard"
 
 # Alternatives of one draw: the values that take its place, those they are compared with, and an amplitude for each.
 Swaps = tuple[Int[Array, " j"], Int[Array, " j"], Float[Array, " j"]]
@@ -210,6 +210,21 @@ def _refuse(family: Family) -> None:
 
 
 _draw = operation(DRAW, _evaluate, _refuse)
+
+
+def _refuse_guarded(name: str) -> None:
+    raise TypeError(
+        f"`draw.{name}` has no derivative under `jax.grad` or `jax.jvp`: what it gives jumps as a function of its "
+        "parameters. Write the program as f(theta, key) and differentiate `pliant.draw.expect(f)`."
+    )
+
+
+_guard = operation(GUARD, lambda x, name: x, _refuse_guarded)
+
+
+def guarded(x: Any, name: str) -> Any:
+    """The array itself, which plain differentiation refuses and `pliant.core.replay` looks through."""
+    return _guard(x, name=name)
 
 
 def draw(family: Family, key: PRNGKeyArray, *parameters: Any, shape: tuple[int, ...] = ()) -> Int[Array, "*shape"]:

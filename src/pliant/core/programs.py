@@ -5,6 +5,7 @@ are tested on every JAX that is supported (0.10 to 0.12).
 """
 
 import dataclasses
+import itertools
 import linecache
 import os
 import re
@@ -22,6 +23,8 @@ Atom = core.Var | core.Literal
 
 # Whose lines are not the user's: installed packages, Python's own, this library.
 _FOLDERS = ("site-packages", "dist-packages", os.path.dirname(os.__file__), os.path.dirname(os.path.dirname(__file__)))
+# JAX's special functions: they are smooth where they are defined, and compare only to choose between expansions.
+_SPECIAL = tuple(os.sep + os.path.join("jax", "_src", name) for name in ("scipy", "nn"))
 _NAMES = {"pjit": "jit", "remat2": "remat", "checkpoint": "remat", "closed_call": "call", "core_call": "call"}
 # Equations that hand their operands to one inner program as they are, and where they keep it.
 _CALLS = {
@@ -172,11 +175,22 @@ class Equation:
         """The innermost line that is no library's; None inside a library, whose caller is the equation around."""
         return next(self._places(), None)
 
+    @property
+    def special(self) -> bool:
+        """Whether it is part of one of JAX's special functions or activations, not of what the user wrote."""
+        traceback = self.raw.source_info.traceback
+        inner = itertools.takewhile(_of_a_library, traceback.frames if traceback else ())
+        return any(folder in frame.file_name for frame in inner for folder in _SPECIAL)
+
     def _places(self) -> Iterator[Place]:
         traceback = self.raw.source_info.traceback
         for frame in traceback.frames if traceback else ():
-            if not any(folder + os.sep in frame.file_name for folder in _FOLDERS):
+            if not _of_a_library(frame):
                 yield Place(frame.file_name, frame.line_num, frame.function_name)
+
+
+def _of_a_library(frame: Any) -> bool:
+    return any(folder + os.sep in frame.file_name for folder in _FOLDERS)
 
 
 def trace(function: Callable, *arguments: Any) -> tuple[Program, Any]:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from pliant.core.chains import COMPARISONS, Chain, Source, Step, Value, conflict, follow, lift
-from pliant.core.draws import DRAW, Family
+from pliant.core.draws import DRAW, GUARD, Family
 from pliant.core.errors import NotApplicable
 from pliant.core.programs import Branch, Call, Equation, Literal, Program, Scan, While
 
@@ -121,6 +121,8 @@ class Interpreter(abc.ABC):
         values = [lift(operand) for operand in operands]
         if equation.name == DRAW:
             return [self._draw(equation, values)]
+        if equation.name == GUARD:
+            return values
         if _is_uniform(equation):
             return [self._uniform(equation, values)]
         structure = equation.structure
@@ -151,7 +153,7 @@ class Interpreter(abc.ABC):
                 value.chain.source.shared = True
             elif value.chain is not None and chain is not None:
                 random = random - {value.chain.origin} | {chain.origin}
-        if _jumps(equation) and active and random and self.strict:
+        if _jumps(equation) and active and random and self.strict and not equation.special:
             raise NotApplicable(_unrecognised(equation))
         if equation.name.startswith("random_"):
             random |= {_ANYTHING}
@@ -194,7 +196,7 @@ class Interpreter(abc.ABC):
         sides = [i for i in (0, 1) if _decides(values[i], values[1 - i])]
         side = min(sides, key=lambda i: values[i].chain.source.shared, default=None)
         if side is None:
-            if random and self.strict:
+            if random and self.strict and not equation.special:
                 raise NotApplicable(_unrecognised(equation))
             _share(values)
             return Value(result, random)
@@ -205,6 +207,7 @@ class Interpreter(abc.ABC):
         chain, threshold = values[side].chain, jnp.broadcast_to(values[1 - side].value, result.shape)
         assert chain is not None
         chain.source.compare(chain.origin, self._site(equation))
+        chain.source.shared |= result.size > chain.element.size
         wide = chain.over([jnp.broadcast_to(array, result.shape) for array in chain.arrays])
         uniform, rises = wide.uniform_at(threshold)
         # `value < threshold` is true below the switch where the value rises with its uniform.
