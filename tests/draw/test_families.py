@@ -76,7 +76,11 @@ LAWS = {
     "bernoulli": (draws.Bernoulli(), (0.3,), stats.bernoulli(0.3)),
     "binomial": (draws.Binomial(), (10, 0.6), stats.binom(10, 0.6)),
     "binomial of many": (draws.Binomial(), (2000, 0.97), stats.binom(2000, 0.97)),
-    "categorical": (draws.Categorical(), (np.array([0.2, 0.5, 0.3]),), stats.rv_discrete(values=([0, 1, 2], [0.2, 0.5, 0.3]))),
+    "categorical": (
+        draws.Categorical(),
+        (np.array([0.2, 0.5, 0.3]),),
+        stats.rv_discrete(values=([0, 1, 2], [0.2, 0.5, 0.3])),
+    ),
     "geometric": (draws.Geometric(), (0.4,), stats.geom(0.4)),
     "poisson": (draws.Poisson(), (3.0,), stats.poisson(3.0)),
     "poisson of many": (draws.Poisson(), (900.0,), stats.poisson(900.0)),
@@ -102,7 +106,9 @@ def test_probabilities_are_those_of_the_law(name):
     expected = law.logpmf(x)
     if name.startswith(("binomial", "poisson")):
         # Up to what does not depend on the parameter.
-        constant = stats.binom(parameters[0], 0.5).logpmf(x) if len(parameters) > 1 else stats.poisson(1.0).logpmf(x) + 1
+        constant = (
+            stats.binom(parameters[0], 0.5).logpmf(x) if len(parameters) > 1 else stats.poisson(1.0).logpmf(x) + 1
+        )
         expected = expected - constant - (parameters[0] * np.log(2) if len(parameters) > 1 else 0)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
 
@@ -144,7 +150,9 @@ def test_shapes_and_batches():
     key = jax.random.key(3)
     assert draw.bernoulli(key, 0.5).dtype == bool and draw.bernoulli(key, jnp.full((2, 3), 0.5)).shape == (2, 3)
     assert draw.binomial(key, jnp.array([1, 5]), 0.5, (4, 2)).shape == (4, 2)
-    assert draw.categorical(key, jnp.zeros((3, 4))).shape == (3,) and draw.categorical(key, jnp.zeros(4), (5,)).shape == (5,)
+    assert draw.categorical(key, jnp.zeros((3, 4))).shape == (3,) and draw.categorical(
+        key, jnp.zeros(4), (5,)
+    ).shape == (5,)
     counts = draw.multinomial(key, jnp.array([4, 9]), jnp.ones((2, 3)))
     np.testing.assert_array_equal(jnp.sum(counts, axis=1), [4, 9])
     rates = jnp.array([1.0, 10.0, 100.0])

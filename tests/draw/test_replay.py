@@ -78,7 +78,7 @@ def test_structures(name):
 
 def test_weights_that_do_not_make_up_for_the_choice_fail(monkeypatch):
     right = discrete._choose
-    monkeypatch.setattr(discrete, "_choose", lambda *given: (right(*given)[0], jnp.ones(1)))
+    monkeypatch.setattr(discrete, "_choose", lambda *given: (right(*given)[0], 1.0))
     z = scores(samples(branches, 0.6, 20_000, replays=1), jax.grad(BRANCHES)(0.6))
     assert abs(z[0]) > LIMIT
 
@@ -188,7 +188,10 @@ def slope(f, at, step):
 
 
 LEVEL = 92.0
-BARRIER = [slope(lambda s: barrier_exactly(s, LEVEL), 0.15, 1e-3), slope(lambda b: barrier_exactly(0.15, b), LEVEL, 0.1)]
+BARRIER = [
+    slope(lambda s: barrier_exactly(s, LEVEL), 0.15, 1e-3),
+    slope(lambda b: barrier_exactly(0.15, b), LEVEL, 0.1),
+]
 
 
 def test_a_barrier_option():
@@ -248,7 +251,9 @@ REFUSED = {
     "Gumbel": (lambda p, k: 1.0 * jax.random.categorical(k, jnp.arange(3.0) * p), "`argmax`.*draw.categorical"),
     "rejection": (lambda p, k: 1.0 * jax.random.poisson(k, p), "max_steps.*draw.poisson"),
     "after the loop": (
-        lambda p, k: 1.0 * (jax.lax.scan(lambda x, k: (x + p * jax.random.normal(k), None), 0.0, jax.random.split(k))[0] > 1),
+        lambda p, k: (
+            1.0 * (jax.lax.scan(lambda x, k: (x + p * jax.random.normal(k), None), 0.0, jax.random.split(k))[0] > 1)
+        ),
         "`gt`",
     ),
     "itself": (lambda p, k: (lambda u: 1.0 * (u < p * u**2 + 0.1))(jax.random.uniform(k)), "`lt`"),

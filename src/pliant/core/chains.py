@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax.scipy.special import erf
 from jaxtyping import Array, Float
@@ -18,7 +17,17 @@ from pliant.core.programs import Equation
 
 # From which noise a value descends: the uniform's identity, then which part of it: see `conflict`.
 Origin = tuple[Any, ...]
-STRUCTURAL = {"broadcast_in_dim", "reshape", "squeeze", "slice", "transpose", "rev", "expand_dims", "copy", "reduce_precision"}
+STRUCTURAL = {
+    "broadcast_in_dim",
+    "reshape",
+    "squeeze",
+    "slice",
+    "transpose",
+    "rev",
+    "expand_dims",
+    "copy",
+    "reduce_precision",
+}
 COMPARISONS = {"lt", "le", "gt", "ge"}
 
 
@@ -113,18 +122,20 @@ def _meet(one: Origin, other: Origin) -> bool:
     for a, b in zip(one, other, strict=False):
         if a != b:
             intervals = isinstance(a, tuple) and isinstance(b, tuple)
-            return intervals and all(low < top and bottom < high for (low, high), (bottom, top) in zip(a, b, strict=True))
+            return intervals and all(
+                low < top and bottom < high for (low, high), (bottom, top) in zip(a, b, strict=True)
+            )
     return True
 
 
 def follow(equation: Equation, operands: Sequence[Value]) -> Chain | None:
     """The chain of an equation's result, where it has one; None where the operation cannot be undone."""
     tagged = [operand for operand in operands if operand.chain is not None]
-    if len(tagged) != 1 or not jnp.issubdtype(equation.outputs[0].aval.dtype, jnp.floating):
+    if len(tagged) != 1 or not jnp.issubdtype(equation.results[0].dtype, jnp.floating):
         return None
     chain = tagged[0].chain
     assert chain is not None
-    if math.prod(equation.outputs[0].aval.shape) > chain.element.size:
+    if math.prod(equation.results[0].shape) > chain.element.size:
         # One number in several places.
         chain.source.shared = True
     if equation.name in STRUCTURAL and len(operands) == 1:
@@ -144,7 +155,7 @@ def follow(equation: Equation, operands: Sequence[Value]) -> Chain | None:
 
 
 def _joined(equation: Equation, chain: Chain, other: Value, left: bool) -> Chain:
-    shape = equation.outputs[0].aval.shape
+    shape = equation.results[0].shape
     spread = chain.over([jnp.broadcast_to(array, shape) for array in chain.arrays])
     return spread.then(Step(equation.name, jnp.broadcast_to(other.value, shape), left))
 

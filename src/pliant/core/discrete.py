@@ -1,7 +1,7 @@
 r"""Unbiased derivatives of the expectation of a program that draws: surrogates whose ordinary JAX derivative is the estimate.
 
-$\partial_\theta \mathbb E f = \mathbb E[\partial_\theta f\,|_\text{draws}] + \mathbb E \sum_j \partial_\theta a_j\,(f(\text{plus}_j) - f(\text{minus}_j))$,
-a sum over what could have come out otherwise. Of its terms a few are taken at random, each for one more run.
+The derivative is $\mathbb E[\partial_\theta f\,|_\text{draws}] + \mathbb E \sum_j \partial_\theta a_j (f^+_j - f^-_j)$, a
+sum over what could have come out otherwise. Of its terms a few are taken at random, each for one more run.
 """
 
 import dataclasses
@@ -56,17 +56,25 @@ class Simulation:
 def replay(simulation: Simulation, parameters: Sequence[Any], key: PRNGKeyArray, *, weak: bool = False) -> list[Any]:
     """The outputs of one run, with the derivative by replay with a swapped draw."""
     recorder = simulation.interpreter(WeakRecorder if weak else Recorder)
-    outputs, units = simulation.interpret(recorder, parameters)
+    held = [stop_gradient(x) for x in parameters]
+
+    def record(parameters: Sequence[Any]) -> tuple:
+        outputs, units = simulation.interpret(recorder, parameters)
+        return (outputs, None if units is None else units.amplitude), units
+
+    # One run serves what was drawn, the choice of what is swapped, and the derivative, which is linear and draws nothing.
+    (outputs, _), linear, units = jax.linearize(record, held, has_aux=True)
+    changed, slopes = linear([x - y for x, y in zip(parameters, held, strict=True)])
+    outputs = [x + change for x, change in zip(outputs, changed, strict=True)]
     if units is None:
         return outputs
+    chosen, weight = _choose(
+        simulation.options.replays, key, units.site.shape[0], lambda k: linear(_direction(k, held))[1]
+    )
     paired = weak or any(source.shared for source in recorder.sources if source.compared)
-    held = [stop_gradient(x) for x in parameters]
-    fixed = jax.tree.map(stop_gradient, units)
-    chosen, weight = _choose(simulation, held, key, fixed, weak)
-    fixed = jax.tree.map(lambda leaf: leaf[chosen], fixed)
-    amplitude = units.amplitude[chosen] * weight
-    changes = _paired(simulation, held, fixed) if paired else _flipped(simulation, held, fixed, outputs)
-    return [_added(x, change, amplitude) for x, change in zip(outputs, changes, strict=True)]
+    units = jax.tree.map(lambda leaf: leaf[chosen], units)
+    changes = _paired(simulation, held, units) if paired else _flipped(simulation, held, units, outputs)
+    return [_added(x, change, weight * slopes[chosen]) for x, change in zip(outputs, changes, strict=True)]
 
 
 def score(simulation: Simulation, parameters: Sequence[Any]) -> tuple[list[Any], Float[Array, ""] | None]:
@@ -112,38 +120,31 @@ def _paired(simulation: Simulation, parameters: Sequence[Any], units: Units) -> 
     return [a - b for a, b in zip(high, low, strict=True)]
 
 
-def _added(output: Any, changes: Any, amplitude: Any) -> Any:
-    """The output itself, its derivative that of the surrogate."""
-    surrogate = jnp.tensordot(amplitude, stop_gradient(changes).astype(amplitude.dtype), axes=1)
-    return output + (surrogate - stop_gradient(surrogate)).astype(output.dtype)
+def _added(output: Any, changes: Any, slopes: Any) -> Any:
+    """The output itself, plus what is zero and has the derivative of the draws."""
+    return output + jnp.tensordot(slopes, stop_gradient(changes).astype(slopes.dtype), axes=1).astype(output.dtype)
 
 
-def _choose(
-    simulation: Simulation, parameters: Sequence[Any], key: PRNGKeyArray, units: Units, weak: bool
-) -> tuple[Int[Array, " k"], Float[Array, " k"]]:
+def _choose(runs: int, key: PRNGKeyArray, count: int, probe: Callable) -> tuple[Int[Array, " k"], Float[Array, " k"]]:
     """Which alternatives are run, and the weights that make their sum unbiased: systematic sampling by size."""
-    count, runs = units.site.shape[0], simulation.options.replays
     if count <= runs:
         return jnp.arange(count), jnp.ones(count)
     direction, place = jax.random.split(key)
-    size = jnp.abs(_probe(simulation, parameters, direction, weak))
+    size = jnp.abs(stop_gradient(probe(direction)))
     total = jnp.sum(size)
     share = jnp.where(total > 0, (1 - _ALIKE) * size / jnp.where(total > 0, total, 1.0) + _ALIKE / count, 1 / count)
     ladder = jnp.cumsum(share)
     rungs = (jnp.arange(runs) + jax.random.uniform(place, (), ladder.dtype)) / runs * ladder[-1]
     chosen = jnp.minimum(jnp.searchsorted(ladder, rungs, side="right"), count - 1)
-    return chosen, stop_gradient(1 / (runs * share[chosen]))
+    return chosen, 1 / (runs * share[chosen])
 
 
-def _probe(simulation: Simulation, parameters: Sequence[Any], key: PRNGKeyArray, weak: bool) -> Float[Array, " n"]:
-    """The amplitudes' derivative along one random direction, every parameter by its own size."""
-    kind = WeakRecorder if weak else Recorder
-    amplitudes = lambda p: simulation.interpret(simulation.interpreter(kind), p)[1].amplitude
+def _direction(key: PRNGKeyArray, parameters: Sequence[Any]) -> list[Any]:
+    """A random direction among the parameters, every one by its own size."""
     keys = jax.random.split(key, len(parameters))
     signs = [jax.random.rademacher(k, jnp.shape(x), x.dtype) for k, x in zip(keys, parameters, strict=True)]
     sizes = [jnp.mean(jnp.abs(x)) for x in parameters]
-    step = [sign * jnp.where(size > 0, size, 1.0) for sign, size in zip(signs, sizes, strict=True)]
-    return jax.jvp(amplitudes, (list(parameters),), (step,))[1]
+    return [sign * jnp.where(size > 0, size, 1.0) for sign, size in zip(signs, sizes, strict=True)]
 
 
 def _rows(column: Any, like: Any) -> Any:

@@ -39,7 +39,7 @@ class Family(abc.ABC):
         return type(self) is type(other)
 
     @abc.abstractmethod
-    def quantile(self, unit: Float[Array, ""], *parameters: Any) -> Int[Array, ""]:
+    def quantile(self, unit: Float[Array, ""], *parameters: Any, **named: Any) -> Int[Array, ""]:
         """The draw that a uniform on [0, 1) stands for."""
 
     def sample(self, key: PRNGKeyArray, *parameters: Any) -> Int[Array, ""]:
@@ -54,14 +54,14 @@ class Family(abc.ABC):
         return quantile(uniform(key), *parameters)
 
     @abc.abstractmethod
-    def log_probability(self, x: Int[Array, ""], *parameters: Any) -> Float[Array, ""]:
+    def log_probability(self, x: Int[Array, ""], *parameters: Any, **named: Any) -> Float[Array, ""]:
         """The log of the probability of `x`, up to what does not depend on the parameters."""
 
     @abc.abstractmethod
-    def swaps(self, key: PRNGKeyArray, x: Int[Array, ""], *parameters: Any) -> Swaps:
+    def swaps(self, key: PRNGKeyArray, x: Int[Array, ""], *parameters: Any, **named: Any) -> Swaps:
         """What could have come out instead of `x`, compared with `x`."""
 
-    def weak(self, key: PRNGKeyArray, x: Int[Array, ""], *parameters: Any) -> Swaps:
+    def weak(self, key: PRNGKeyArray, x: Int[Array, ""], *parameters: Any, **named: Any) -> Swaps:
         """Pairs from a decomposition of the derivative into two probability measures; `swaps` where `x` is one of them."""
         return self.swaps(key, x, *parameters)
 
@@ -231,5 +231,3 @@ def draw(family: Family, key: PRNGKeyArray, *parameters: Any, shape: tuple[int, 
     """Independent draws: one per element of `shape`; leading axes of the parameters are those of `shape`."""
     keys = jax.random.split(key, shape) if shape else key
     return _draw(keys, *parameters, family=family)
-
-

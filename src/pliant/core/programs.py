@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
@@ -147,8 +148,12 @@ class Equation:
     @property
     def operands(self) -> list[jax.ShapeDtypeStruct]:
         """Shapes and types of what the operation takes."""
-        kinds: list[Any] = [atom.aval for atom in self.inputs]
-        return [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds]
+        return _shapes(self.inputs)
+
+    @property
+    def results(self) -> list[jax.ShapeDtypeStruct]:
+        """Shapes and types of what the operation gives."""
+        return _shapes(self.outputs)
 
     def evaluate(self, operands: Sequence[Any]) -> list[Any]:
         """The results, by the operation's own rules: an outer transformation sees it as the program wrote it."""
@@ -189,6 +194,10 @@ class Equation:
                 yield Place(frame.file_name, frame.line_num, frame.function_name)
 
 
+def _shapes(atoms: Sequence[Any]) -> list[jax.ShapeDtypeStruct]:
+    return [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in atoms]
+
+
 def _of_a_library(frame: Any) -> bool:
     return any(folder + os.sep in frame.file_name for folder in _FOLDERS)
 
@@ -211,7 +220,7 @@ def operation(name: str, evaluate: Callable[..., Any], refuse: Callable[..., Any
     def shape(*kinds: Any, **parameters: Any) -> Any:
         asked = [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds]
         found = jax.eval_shape(lambda *operands: evaluate(*operands, **parameters), *asked)
-        return jax.core.ShapedArray(found.shape, found.dtype)
+        return ShapedArray(found.shape, found.dtype)
 
     def batched(operands: Sequence[Any], axes: Sequence[Any], **parameters: Any) -> tuple[Any, int]:
         pairs = list(zip(operands, axes, strict=True))
@@ -222,7 +231,7 @@ def operation(name: str, evaluate: Callable[..., Any], refuse: Callable[..., Any
         if not all(isinstance(tangent, ad.Zero) for tangent in tangents):
             refuse(**parameters)
         result = primitive.bind(*operands, **parameters)
-        return result, ad.Zero.from_primal_value(result)
+        return result, ad.Zero.from_primal_value(result)  # pyright: ignore[reportAttributeAccessIssue]
 
     primitive.def_abstract_eval(shape)
     mlir.register_lowering(primitive, mlir.lower_fun(evaluate, multiple_results=False))

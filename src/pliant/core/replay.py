@@ -12,7 +12,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int
 
 from pliant.core.chains import COMPARISONS, Chain, Source, Step, Value, conflict, follow, lift
 from pliant.core.draws import DRAW, GUARD, Family
@@ -194,7 +194,7 @@ class Interpreter(abc.ABC):
         result = equation.evaluate([v.value for v in values])[0]
         random = frozenset().union(*(v.random for v in values))
         sides = [i for i in (0, 1) if _decides(values[i], values[1 - i])]
-        side = min(sides, key=lambda i: values[i].chain.source.shared, default=None)
+        side = min(sides, key=lambda i: _shared(values[i]), default=None)
         if side is None:
             if random and self.strict and not equation.special:
                 raise NotApplicable(_unrecognised(equation))
@@ -212,8 +212,11 @@ class Interpreter(abc.ABC):
         uniform, rises = wide.uniform_at(threshold)
         # `value < threshold` is true below the switch where the value rises with its uniform.
         below = jnp.broadcast_to(rises == ((equation.name in ("lt", "le")) == (side == 0)), result.shape)
-        flat = [x.reshape(-1) for x in (result, jnp.where(below, uniform, 1 - uniform), uniform, wide.element)]
-        met = Threshold(self._site(equation), self.iteration, *flat, chain.source)
+        chance, element = jnp.where(below, uniform, 1 - uniform), wide.element.reshape(-1)
+        met = Threshold(
+            self._site(equation), self.iteration, result.reshape(-1), chance.reshape(-1), uniform.reshape(-1), element,
+            chain.source,
+        )  # fmt: skip
         return self.at_threshold(met).reshape(result.shape)
 
     def _call(self, call: Call, values: list[Value]) -> list[Value]:
@@ -224,7 +227,9 @@ class Interpreter(abc.ABC):
         _share(operands)
         operands = [dataclasses.replace(v, chain=None) for v in operands]
         bodies = [lambda body=body: self._apart(body, operands) for body in branch.branches]
-        blank = [jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), eqx.filter_eval_shape(b)[1]) for b in bodies]
+        blank = [
+            jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), eqx.filter_eval_shape(b)[1]) for b in bodies
+        ]
 
         def one(number: int) -> Callable:
             def taken() -> tuple:
@@ -277,13 +282,7 @@ class Interpreter(abc.ABC):
         roots = [origin[:2] for v in walked for origin in {o[:2] for o in v.random}]
         # Two arrays that are walked over with the same noise in them: a later slice of one may be an earlier of the other.
         random |= {root for root in roots if roots.count(root) > 1}
-        active = [v.active for v in carry]
-        for _ in range(len(carry) + 1):
-            flags = [*(v.active for v in constants), *active, *(v.active for v in walked)]
-            grown = [a or b for a, b in zip(active, _reach(body, flags), strict=False)]
-            if grown == active:
-                break
-            active = grown
+        active = _settled(body, *([v.active for v in part] for part in (constants, carry, walked)))
         _share(carry)
         everything = random | frozenset().union(*(v.random for v in walked))
         return [Value(None, random, a and _inexact(v.value)) for v, a in zip(carry, active, strict=True)], everything
@@ -339,33 +338,30 @@ class Recorder(Interpreter):
         plus, minus, amplitude = jax.vmap(alternatives)(keys, drawn.value, *drawn.parameters)
         element = jnp.arange(count, dtype=jnp.int32)
         wide = lambda array: jnp.broadcast_to(array[:, None], plus.shape)
-        self._write(drawn, wide(element), wide(drawn.value), plus, minus, amplitude, None, -1, 0, 0, 0.0)
+        self._write(drawn, wide(element), wide(drawn.value), plus, minus, amplitude, (-1, 0, 0, 0.0))
         return drawn.value
 
     def at_threshold(self, threshold: Threshold) -> Any:
         value = threshold.value.astype(jnp.int32)
-        element = jnp.arange(value.shape[0], dtype=jnp.int32)
-        noise = jax.lax.stop_gradient(threshold.uniform)
-        self._write(
-            threshold, element, value, jnp.ones_like(value), jnp.zeros_like(value), threshold.chance,
-            threshold.source, threshold.source.site, threshold.source.iteration, threshold.element, noise,
-        )  # fmt: skip
+        element, one, zero = jnp.arange(value.shape[0], dtype=jnp.int32), jnp.ones_like(value), jnp.zeros_like(value)
+        source, uniform = threshold.source, jax.lax.stop_gradient(threshold.uniform)
+        noise = source.site, source.iteration, threshold.element, uniform
+        self._write(threshold, element, value, one, zero, threshold.chance, noise)
         return threshold.value
 
     def _write(
-        self, met: Any, element: Any, drawn: Any, plus: Any, minus: Any, amplitude: Any, source: Any, *noise: Any
+        self, met: Drawn | Threshold, element: Any, drawn: Any, plus: Any, minus: Any, amplitude: Any, noise: tuple
     ) -> None:
-        shape = amplitude.shape
-        whole = lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.int32), shape).reshape(-1)
-        site, iteration, number, uniform = noise
-        self.book.append(
-            Units(
-                *map(whole, (met.site, met.iteration, element, drawn, plus, minus)),
-                amplitude.reshape(-1),
-                *map(whole, (site, iteration, number)),
-                jnp.broadcast_to(jnp.asarray(uniform, amplitude.dtype), shape).reshape(-1),
-            )
-        )
+        whole = lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.int32), amplitude.shape).reshape(-1)
+        *place, uniform = noise
+        columns: list[Any] = [
+            *map(whole, (met.site, met.iteration, element, drawn, plus, minus)),
+            amplitude.reshape(-1),
+        ]
+        columns += map(whole, place)
+        columns.append(jnp.broadcast_to(jnp.asarray(uniform, amplitude.dtype), amplitude.shape).reshape(-1))
+        fields = [field.name for field in dataclasses.fields(Units)]
+        self.book.append(Units(**dict(zip(fields, columns, strict=True))))
 
 
 class WeakRecorder(Recorder):
@@ -427,6 +423,10 @@ def _decides(value: Value, other: Value) -> bool:
     return value.chain is not None and not conflict(value.chain.origin, other.random)
 
 
+def _shared(value: Value) -> bool:
+    return value.chain is not None and value.chain.source.shared
+
+
 def _share(values: Sequence[Value]) -> None:
     """These values go where they are not followed: their noise is used by more than a comparison."""
     for value in values:
@@ -471,7 +471,7 @@ def _interesting(equation: Equation, values: list[Value]) -> bool:
 
 def _jumps(equation: Equation) -> bool:
     """Whether the result is a step function of the operands."""
-    rounds = equation.name == "convert_element_type" and not _inexact(equation.outputs[0].aval)
+    rounds = equation.name == "convert_element_type" and not _inexact(equation.results[0])
     return rounds or equation.name in _JUMPS
 
 
@@ -491,10 +491,32 @@ def _reach(program: Program, active: Sequence[bool]) -> list[bool]:
         given = [not isinstance(atom, Literal) and atom in alive for atom in equation.inputs]
         if not any(given) or equation.name in ("stop_gradient", DRAW):
             continue
-        call = equation.structure
-        inner = _reach(call.body, given) if isinstance(call, Call) else [True] * len(equation.outputs)
+        inner = _reach_inside(equation, given)
         alive |= {v for v, flag in zip(equation.outputs, inner, strict=True) if flag and _inexact(v.aval)}
     return [not isinstance(atom, Literal) and atom in alive for atom in program.outputs]
+
+
+def _reach_inside(equation: Equation, given: list[bool]) -> list[bool]:
+    inside = equation.structure
+    if isinstance(inside, Call):
+        return _reach(inside.body, given)
+    if isinstance(inside, Scan):
+        first = inside.constants + inside.carry
+        parts = given[: inside.constants], given[inside.constants : first], given[first:]
+        return _reach(inside.body, [*parts[0], *_settled(inside.body, *parts), *parts[2]])
+    if isinstance(inside, Branch):
+        return [any(flags) for flags in zip(*(_reach(b, given[1:]) for b in inside.branches), strict=True)]
+    return [True] * len(equation.outputs)
+
+
+def _settled(body: Program, constants: list[bool], carry: list[bool], walked: list[bool]) -> list[bool]:
+    """Which numbers of a loop's carry have a derivative at any of its steps."""
+    while True:
+        reached = _reach(body, [*constants, *carry, *walked])
+        grown = [a or b for a, b in zip(carry, reached, strict=False)]
+        if grown == carry:
+            return carry
+        carry = grown
 
 
 def _inexact(value: Any) -> bool:
@@ -503,7 +525,9 @@ def _inexact(value: Any) -> bool:
 
 def _like(bound: Any, drawn: Any) -> Any:
     bound = jnp.asarray(bound, drawn.dtype)
-    return jnp.broadcast_to(bound.reshape(bound.shape + (1,) * (drawn.ndim - bound.ndim)) if bound.ndim else bound, drawn.shape)
+    return jnp.broadcast_to(
+        bound.reshape(bound.shape + (1,) * (drawn.ndim - bound.ndim)) if bound.ndim else bound, drawn.shape
+    )
 
 
 def _unrecognised(equation: Equation) -> str:
@@ -512,5 +536,5 @@ def _unrecognised(equation: Equation) -> str:
         f"`{equation.name}`{where} compares a random number that depends on the parameters, and jumps where the outcome "
         "switches; it is no monotone function of one uniform or normal number, so that the probability of its outcome is "
         "not known. Draw it explicitly (`pliant.draw.bernoulli`, `draw.categorical` ...), compare within the step that "
-        "draws the noise, or pass `jumps=\"ignore\"` where both sides of the comparison give the same value."
+        'draws the noise, or pass `jumps="ignore"` where both sides of the comparison give the same value.'
     )

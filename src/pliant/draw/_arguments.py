@@ -30,9 +30,8 @@ def between(name: str, value: Any, low: float, high: float, what: str) -> Array:
     if not isinstance(array, Tracer):
         known = np.asarray(array)
         if not np.all((known >= low) & (known <= high)):
-            raise ValueError(
-                f"Argument `{name}` must {what}, but it was {known if known.ndim == 0 else f'an array from {known.min()} to {known.max()}'}."
-            )
+            shown = f"{known}" if known.ndim == 0 else f"an array from {known.min()} to {known.max()}"
+            raise ValueError(f"Argument `{name}` must {what}, but it was {shown}.")
     return array
 
 

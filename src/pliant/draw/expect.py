@@ -71,7 +71,9 @@ def expect(
         return cheapest(f, options, runs, *pilot)
     name = "replay" if estimator == "auto" else estimator
     if name == "score" and runs == 1:
-        raise ValueError("Argument `runs` must be at least 2 for a leave-one-out baseline, but it was 1; leave it out for 10.")
+        raise ValueError(
+            "Argument `runs` must be at least 2 for a leave-one-out baseline, but it was 1; leave it out for 10."
+        )
     return Expected(f, name, runs or (_LEAVE_ONE_OUT if name == "score" else 1), options)
 
 

@@ -10,12 +10,12 @@ from jaxtyping import Array, Float
 
 
 def implicit(x: Float[Array, "*shape"], cdf: Callable[..., Any], *parameters: Any) -> Float[Array, "*shape"]:
-    r"""The draw `x` itself, with the derivative by the parameters that keeps its quantile: $\partial_\theta x = -\partial_\theta F / f$.
+    r"""The draw `x` itself, with the derivative that keeps its quantile: $\partial_\theta x = -\partial_\theta F / f$.
 
     For samplers that have no derivative of their own, such as rejection: sample with the parameters held, then attach.
 
-    **Arguments**: `x`: draws of the law, any shape; `cdf(x, *parameters)`: its distribution function elementwise, differentiable by
-    x and by every parameter; `parameters`: arrays that broadcast to `x`.
+    **Arguments**: `x`: draws of the law, any shape; `cdf(x, *parameters)`: its distribution function, elementwise,
+    differentiable by x and by every parameter; `parameters`: arrays that broadcast to `x`.
 
     Cost: a derivative of `cdf` in forward mode, and in reverse mode one by the parameters. Valid under plain `jax.grad`, where
     the density is positive at x. Unbiased for functions of x that are continuous.

@@ -31,9 +31,9 @@ def systematic(key: PRNGKeyArray, weights: Any, count: int | None = None) -> Int
     weights = between("weights", weights, 0, float("inf"), "be at least 0")
     if weights.ndim != 1:
         raise ValueError(f"Argument `weights` must have the shape (particles,), but it had the shape {weights.shape}.")
-    count = weights.shape[0] if count is None else positive_whole("count", count)
+    drawn = weights.shape[0] if count is None else positive_whole("count", count)
     ladder = jnp.cumsum(guarded(weights, name="systematic"))
     uniform = jax.random.uniform(key_of(key), (), weights.dtype)
-    rungs = (jnp.arange(count, dtype=weights.dtype)[:, None] + uniform) / count
+    rungs = (jnp.arange(drawn, dtype=weights.dtype)[:, None] + uniform) / drawn
     # The last rung of the ladder is the sum: nothing lies above it, whatever round-off says.
     return jnp.sum(rungs >= (ladder[:-1] / ladder[-1])[None, :], axis=1, dtype=jnp.int32)

@@ -11,15 +11,15 @@ from pliant.estimators import _swapped
 class MeasureValued(Estimator):
     r"""Weak derivatives of the draws, $\partial_\theta \mu = c\,(\mu^+ - \mu^-)$, with the rest of the path pathwise.
 
-    $\partial_\theta \mathbb E O = \mathbb E[\partial_\theta O\,|_\text{draws}] + \mathbb E \sum_i c_i (O(x_i^+) - O(x_i^-))$ where
-    $x_i^\pm$ are drawn from the two parts, independent of what the run has drawn, and all later keys are the same. It sees the
-    draws that `StochasticTriple` sees. The decompositions are those of the families: a Bernoulli one against zero, one trial
+    $\partial_\theta \mathbb E O = \mathbb E[\partial_\theta O\,|_\text{draws}] + \mathbb E \sum_i c_i (O(x_i^+) - O(x_i^-))$
+    where $x_i^\pm$ are drawn from the two parts, independent of what the run has drawn, and all later keys are the same. It
+    sees the draws that `StochasticTriple` sees. The decompositions are those of the families: a Bernoulli one against zero, one trial
     more of a binomial of n - 1, one event more of a Poisson, the first against the second success of a geometric.
 
     **Arguments**: as those of `StochasticTriple`.
 
-    Cost: about 3 + 2 `replays` forward runs and one reverse run: twice that of `StochasticTriple`, whose pairs hold the run itself
-    and are closer to one another. Unbiased for the discretised dynamics.
+    Cost: about 3 + 2 `replays` forward runs and one reverse run: twice that of `StochasticTriple`, whose pairs hold the run
+    itself and are closer to one another. Unbiased for the discretised dynamics.
 
     Aliases: weak derivative, signed measure derivative, phantom estimator.
 
