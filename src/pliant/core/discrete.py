@@ -60,10 +60,10 @@ def replay(simulation: Simulation, parameters: Sequence[Any], key: PRNGKeyArray,
 
     def record(parameters: Sequence[Any]) -> tuple:
         outputs, units = simulation.interpret(recorder, parameters)
-        return (outputs, None if units is None else units.amplitude), units
+        return (outputs, None if units is None else units.amplitude), (units, recorder.tape)
 
     # One run serves what was drawn, the choice of what is swapped, and the derivative, which is linear and draws nothing.
-    (outputs, _), linear, units = jax.linearize(record, held, has_aux=True)
+    (outputs, _), linear, (units, tape) = jax.linearize(record, held, has_aux=True)
     changed, slopes = linear([x - y for x, y in zip(parameters, held, strict=True)])
     outputs = [x + change for x, change in zip(outputs, changed, strict=True)]
     if units is None:
@@ -73,7 +73,8 @@ def replay(simulation: Simulation, parameters: Sequence[Any], key: PRNGKeyArray,
     )
     paired = weak or any(source.shared for source in recorder.sources if source.compared)
     units = jax.tree.map(lambda leaf: leaf[chosen], units)
-    changes = _paired(simulation, held, units) if paired else _flipped(simulation, held, units, outputs)
+    run = lambda swaps: _runs(simulation, held, swaps, tape)
+    changes = _paired(run, units) if paired else _flipped(run, units, outputs)
     return [_added(x, change, weight * slopes[chosen]) for x, change in zip(outputs, changes, strict=True)]
 
 
@@ -96,28 +97,27 @@ def _swap(units: Units, value: Int[Array, " k"]) -> Swap:
     )  # fmt: skip
 
 
-def _runs(simulation: Simulation, parameters: Sequence[Any], swaps: Swap) -> list[Any]:
+def _runs(simulation: Simulation, parameters: Sequence[Any], swaps: Swap, tape: list[Any]) -> list[Any]:
     """The outputs of a run for every swap."""
 
     def one(swap: Swap) -> list[Any]:
-        return simulation.interpret(simulation.interpreter(Swapper, swap), parameters)[0]
+        return simulation.interpret(simulation.interpreter(Swapper, swap, tape), parameters)[0]
 
     return jax.vmap(one)(swaps)
 
 
-def _flipped(simulation: Simulation, parameters: Sequence[Any], units: Units, outputs: Sequence[Any]) -> list[Any]:
+def _flipped(run: Callable, units: Units, outputs: Sequence[Any]) -> list[Any]:
     """Differences where one of each pair is what was drawn: one run each."""
     down = units.drawn == units.plus
-    runs = _runs(simulation, parameters, _swap(units, jnp.where(down, units.minus, units.plus)))
+    runs = run(_swap(units, jnp.where(down, units.minus, units.plus)))
     sign = jnp.where(down, -1.0, 1.0)
-    return [_rows(sign, run) * (run - stop_gradient(x)) for run, x in zip(runs, outputs, strict=True)]
+    return [_rows(sign, y) * (y - stop_gradient(x)) for y, x in zip(runs, outputs, strict=True)]
 
 
-def _paired(simulation: Simulation, parameters: Sequence[Any], units: Units) -> list[Any]:
+def _paired(run: Callable, units: Units) -> list[Any]:
     """Differences of two runs each."""
-    high = _runs(simulation, parameters, _swap(units, units.plus))
-    low = _runs(simulation, parameters, _swap(units, units.minus))
-    return [a - b for a, b in zip(high, low, strict=True)]
+    pairs = zip(run(_swap(units, units.plus)), run(_swap(units, units.minus)), strict=True)
+    return [high - low for high, low in pairs]
 
 
 def _added(output: Any, changes: Any, slopes: Any) -> Any:

@@ -46,12 +46,12 @@ class Family(abc.ABC):
         """One draw."""
         return self.quantile(unit(key, parameters[-1]), *parameters)
 
-    def sampled(self, key: Any, *parameters: Any) -> Int[Array, "..."]:
-        """Draws with leading axes, those of the keys."""
-        quantile, uniform = self.quantile, functools.partial(unit, like=parameters[-1])
-        for _ in range(key.ndim):
-            quantile, uniform = jax.vmap(quantile), jax.vmap(uniform)
-        return quantile(uniform(key), *parameters)
+    def quantiles(self, units: Any, *parameters: Any) -> Int[Array, "..."]:
+        """Draws with leading axes, those of the uniforms that they are functions of."""
+        quantile = self.quantile
+        for _ in range(units.ndim):
+            quantile = jax.vmap(quantile)
+        return quantile(units, *parameters)
 
     @abc.abstractmethod
     def log_probability(self, x: Int[Array, ""], *parameters: Any, **named: Any) -> Float[Array, ""]:
@@ -170,6 +170,14 @@ def unit(key: PRNGKeyArray, like: Any) -> Float[Array, ""]:
     return jax.random.uniform(key, (), jnp.result_type(like))
 
 
+def uniforms(keys: Any, like: Any) -> Float[Array, "..."]:
+    """The uniforms of draws with leading axes, those of the keys."""
+    one = functools.partial(unit, like=like)
+    for _ in range(keys.ndim):
+        one = jax.vmap(one)
+    return one(keys)
+
+
 def _log(p: Any) -> Float[Array, ""]:
     """The logarithm, whose derivative at zero is not infinite: an event without probability has not happened."""
     return jnp.where(p > 0, jnp.log(jnp.where(p > 0, p, 1.0)), -jnp.inf)
@@ -197,7 +205,7 @@ def _invert(unit: Any, first: Any, log_ratio: Callable, mean: Any) -> Int[Array,
 
 
 def _evaluate(key: Any, *parameters: Any, family: Family) -> Int[Array, "..."]:
-    return family.sampled(key, *parameters)
+    return family.quantiles(uniforms(key, parameters[-1]), *parameters)
 
 
 def _refuse(family: Family) -> None:

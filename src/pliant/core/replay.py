@@ -15,11 +15,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from pliant.core.chains import COMPARISONS, Chain, Source, Step, Value, conflict, follow, lift
-from pliant.core.draws import DRAW, GUARD, Family
+from pliant.core.draws import DRAW, GUARD, Family, uniforms
 from pliant.core.errors import NotApplicable
 from pliant.core.programs import Branch, Call, Equation, Literal, Program, Scan, While
 
 _JUMPS = {*COMPARISONS, "argmax", "argmin", "floor", "ceil", "round", "sign"}
+_GENERATORS = {"random_bits", "random_gamma", "threefry2x32", "rng_bit_generator", "rng_uniform"}
 _ANYTHING = ("noise of a loop",)
 # What is folded into a draw's key for the numbers that its alternatives need.
 _FRESH = 0x5EA
@@ -95,7 +96,9 @@ class Interpreter(abc.ABC):
         self.path: tuple = ()
         self.iteration: Any = jnp.int32(0)
         self.book: list[Any] = []
+        self.taping = True
         self.sources: list[Source] = []
+        self.tape: list[Any] = []
 
     @abc.abstractmethod
     def at_draw(self, drawn: Drawn) -> Any:
@@ -104,6 +107,17 @@ class Interpreter(abc.ABC):
     def at_threshold(self, threshold: Threshold) -> Any:
         """What the comparison gives."""
         return threshold.value
+
+    def taped(self, draw: Callable[[], Any]) -> Any:
+        """Numbers that are the same in every run: functions of keys that no draw has a say in."""
+        return draw()
+
+    def tape_of_loop(self) -> list[Any]:
+        """Such numbers of a loop's steps, where they are at hand."""
+        return []
+
+    def keep_tape(self, numbers: list[Any]) -> None:
+        """Such numbers that a loop's steps have drawn."""
 
     def at_uniform(self, source: Source, uniform: Any, element: Any) -> Any:
         """What the uniform on (0, 1) gives."""
@@ -155,7 +169,7 @@ class Interpreter(abc.ABC):
                 random = random - {value.chain.origin} | {chain.origin}
         if _jumps(equation) and active and random and self.strict and not equation.special:
             raise NotApplicable(_unrecognised(equation))
-        if equation.name.startswith("random_"):
+        if equation.name in _GENERATORS:
             random |= {_ANYTHING}
         results = equation.evaluate([v.value for v in values])
         return [Value(result, random, active and _inexact(result), chain) for result in results]
@@ -163,8 +177,9 @@ class Interpreter(abc.ABC):
     def _draw(self, equation: Equation, values: list[Value]) -> Value:
         key, *parameters = values
         held = [jax.lax.stop_gradient(p.value) for p in parameters]
-        # Not the operation itself: under vmap over swaps the uniform behind the draw is then drawn once for all of them.
-        result = equation.parameters["family"].sampled(key.value, *held)
+        # Not the operation itself: the uniform behind the draw is the same in every run, and drawn once for all of them.
+        numbers = self._numbers([key], lambda: uniforms(key.value, held[-1]))
+        result = equation.parameters["family"].quantiles(numbers, *held)
         random = frozenset().union(*(v.random for v in values)) | {_ANYTHING}
         _share(parameters)
         if not any(p.active for p in parameters):
@@ -178,7 +193,7 @@ class Interpreter(abc.ABC):
         key, low, high = values
         source = Source(self._site(equation), self.iteration)
         self.sources.append(source)
-        drawn = equation.evaluate([key.value, low.value, high.value])[0]
+        drawn = self._numbers(values, lambda: equation.evaluate([key.value, low.value, high.value])[0])
         element = jnp.arange(drawn.size, dtype=jnp.int32).reshape(drawn.shape)
         lowest, width = (_like(bound, drawn) for bound in (low.value, high.value - low.value))
         moved = self.at_uniform(source, drawn, lowest + width * self._moved(source, element, drawn))
@@ -188,6 +203,10 @@ class Interpreter(abc.ABC):
 
     def _moved(self, source: Source, element: Any, drawn: Any) -> Any:
         return jnp.zeros_like(drawn)
+
+    def _numbers(self, given: Sequence[Value], draw: Callable[[], Any]) -> Any:
+        same = self.taping and not any(value.random or value.active for value in given)
+        return self.taped(draw) if same else draw()
 
     def _compare(self, equation: Equation, values: list[Value]) -> Value:
         """A comparison of two numbers, at least one of them with a derivative."""
@@ -226,6 +245,8 @@ class Interpreter(abc.ABC):
         index, *operands = values
         _share(operands)
         operands = [dataclasses.replace(v, chain=None) for v in operands]
+        # Another branch may be taken in another run, which then draws what this one has not.
+        taping, self.taping = self.taping, False
         bodies = [lambda body=body: self._apart(body, operands) for body in branch.branches]
         blank = [
             jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), eqx.filter_eval_shape(b)[1]) for b in bodies
@@ -239,7 +260,7 @@ class Interpreter(abc.ABC):
             return taken
 
         results, books = jax.lax.switch(index.value, [one(number) for number in range(len(bodies))])
-        self.book += books
+        self.book, self.taping = self.book + books, taping
         random = frozenset().union(*(v.random for v in values)) | {_ANYTHING}
         active = any(v.active for v in operands)
         return [Value(result, random, active and _inexact(result)) for result in results]
@@ -258,20 +279,22 @@ class Interpreter(abc.ABC):
         _share(constants)
         about, random = self._carried(scan.body, constants, carry, walked)
         rows = [[v.value, *(v.chain.arrays if v.chain else ())] for v in walked]
-        outer = self.iteration
+        outer, tape = self.iteration, self.tape_of_loop()
 
         def body(state: list[Any], row: tuple) -> tuple:
-            count, arrays = row
-            self.iteration = outer * scan.length + count
+            count, arrays, numbers = row
+            self.iteration, kept, self.tape = outer * scan.length + count, self.tape, list(numbers)
             inner = [dataclasses.replace(v, value=x) for v, x in zip(about, state, strict=True)]
             slices = [_slice(v, row, scan) for v, row in zip(walked, arrays, strict=True)]
             results, book = self._apart(scan.body, [*constants, *inner, *slices])
-            return results[: scan.carry], (results[scan.carry :], book)
+            numbers, self.tape = self.tape, kept
+            return results[: scan.carry], (results[scan.carry :], book, numbers)
 
         start = [v.value for v in carry]
-        counts = jnp.arange(scan.length, dtype=jnp.int32)
-        last, (ys, book) = jax.lax.scan(body, start, (counts, rows), length=scan.length, reverse=scan.reverse)
+        xs = (jnp.arange(scan.length, dtype=jnp.int32), rows, tape)
+        last, (ys, book, numbers) = jax.lax.scan(body, start, xs, length=scan.length, reverse=scan.reverse)
         self.iteration = outer
+        self.keep_tape(numbers)
         self._enter(book)
         active = _reach(scan.body, [v.active for v in (*constants, *about, *walked)])
         return [Value(x, random, a and _inexact(x)) for x, a in zip([*last, *ys], active, strict=True)]
@@ -300,6 +323,7 @@ class Interpreter(abc.ABC):
         _share(constants)
         about, random = self._carried(loop.body, constants, carry, [])
         outer, limit = self.iteration, self.max_steps
+        taping, self.taping = self.taping, False
 
         def goes_on(state: list[Any]) -> Any:
             return loop.condition.evaluate(*(v.value for v in conditions), *state)[0]
@@ -316,7 +340,7 @@ class Interpreter(abc.ABC):
         start = [v.value for v in carry]
         last, book = jax.lax.scan(body, start, jnp.arange(limit, dtype=jnp.int32))
         last = _checked(last, goes_on(last), f"A while loop has not ended after {limit} steps: raise `max_steps`.")
-        self.iteration = outer
+        self.iteration, self.taping = outer, taping
         self._enter(book)
         return [Value(x, random, v.active) for x, v in zip(last, about, strict=True)]
 
@@ -330,6 +354,14 @@ class Recorder(Interpreter):
     """Lists what could have come out otherwise; `weak`: by pairs of a weak derivative."""
 
     weak: bool = False
+
+    def taped(self, draw: Callable[[], Any]) -> Any:
+        self.tape.append(draw())
+        return self.tape[-1]
+
+    def keep_tape(self, numbers: list[Any]) -> None:
+        if self.taping:
+            self.tape.append(numbers)
 
     def at_draw(self, drawn: Drawn) -> Any:
         family, count = drawn.family, drawn.value.shape[0]
@@ -385,11 +417,17 @@ class Scorer(Interpreter):
 
 
 class Swapper(Interpreter):
-    """Runs the program with one draw swapped."""
+    """Runs the program with one draw swapped, its other numbers from the tape of the run before."""
 
-    def __init__(self, swap: Swap, *arguments: Any):
+    def __init__(self, swap: Swap, tape: list[Any], *arguments: Any):
         super().__init__(*arguments)
-        self.swap = swap
+        self.swap, self.tape = swap, list(tape)
+
+    def taped(self, draw: Callable[[], Any]) -> Any:
+        return self.tape.pop(0)
+
+    def tape_of_loop(self) -> list[Any]:
+        return self.tape.pop(0) if self.taping else []
 
     def at_draw(self, drawn: Drawn) -> Any:
         return self._swapped(drawn, drawn.value)
@@ -401,6 +439,17 @@ class Swapper(Interpreter):
         here = (self.swap.site == met.site) & (self.swap.iteration == met.iteration)
         at = here & (self.swap.element == jnp.arange(value.shape[0], dtype=jnp.int32))
         return jnp.where(at, self.swap.value.astype(value.dtype), value)
+
+    def taped(self, draw: Callable[[], Any]) -> Any:
+        """Numbers that are the same in every run: functions of keys that no draw has a say in."""
+        return draw()
+
+    def tape_of_loop(self) -> list[Any]:
+        """Such numbers of a loop's steps, where they are at hand."""
+        return []
+
+    def keep_tape(self, numbers: list[Any]) -> None:
+        """Such numbers that a loop's steps have drawn."""
 
     def at_uniform(self, source: Source, uniform: Any, element: Any) -> Any:
         here = (self.swap.noise_site == source.site) & (self.swap.noise_iteration == source.iteration)
@@ -476,7 +525,7 @@ def _jumps(equation: Equation) -> bool:
 
 
 def _draws(program: Program) -> bool:
-    return _holds(program, {DRAW, "random_bits"})
+    return _holds(program, {DRAW, *_GENERATORS})
 
 
 def _holds(program: Program, names: set[str]) -> bool:

@@ -13,8 +13,9 @@ class MeasureValued(Estimator):
 
     $\partial_\theta \mathbb E O = \mathbb E[\partial_\theta O\,|_\text{draws}] + \mathbb E \sum_i c_i (O(x_i^+) - O(x_i^-))$
     where $x_i^\pm$ are drawn from the two parts, independent of what the run has drawn, and all later keys are the same. It
-    sees the draws that `StochasticTriple` sees. The decompositions are those of the families: a Bernoulli one against zero, one trial
-    more of a binomial of n - 1, one event more of a Poisson, the first against the second success of a geometric.
+    sees the draws that `StochasticTriple` sees. The decompositions are those of the families: a Bernoulli one against
+    zero, one trial more of a binomial of n - 1, one event more of a Poisson, the first against the second success of a
+    geometric.
 
     **Arguments**: as those of `StochasticTriple`.
 
