@@ -92,7 +92,7 @@ def test_a_pilot_chooses_by_variance_and_seconds(monkeypatch):
         return measured(slopes, moving) * spent[candidate.estimator]
 
     def cost(candidate, theta, key):
-        slopes = jax.vmap(jax.grad(candidate), in_axes=(None, 0))(theta, jax.random.split(key, 256))
+        slopes = jax.jit(jax.vmap(jax.grad(candidate), in_axes=(None, 0)))(theta, jax.random.split(key, 256))
         yield spread(slopes, theta, candidate)
 
     monkeypatch.setattr(_pilot, "_cost", cost)

@@ -215,7 +215,7 @@ def operation(name: str, evaluate: Callable[..., Any], refuse: Callable[..., Any
     operand. `refuse(**parameters)` raises: it is called where an operand has a tangent that is alive.
     """
     primitive = core.Primitive(name)
-    primitive.def_impl(evaluate)
+    primitive.def_impl(lambda *operands, **parameters: evaluate(*map(jnp.asarray, operands), **parameters))
 
     def shape(*kinds: Any, **parameters: Any) -> Any:
         asked = [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds]

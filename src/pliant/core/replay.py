@@ -117,7 +117,8 @@ class Interpreter(abc.ABC):
         return []
 
     def keep_tape(self, numbers: list[Any]) -> None:
-        """Such numbers that a loop's steps have drawn."""
+        """Note such numbers that a loop's steps have drawn."""
+        del numbers
 
     def at_uniform(self, source: Source, uniform: Any, element: Any) -> Any:
         """What the uniform on (0, 1) gives."""
@@ -439,17 +440,6 @@ class Swapper(Interpreter):
         here = (self.swap.site == met.site) & (self.swap.iteration == met.iteration)
         at = here & (self.swap.element == jnp.arange(value.shape[0], dtype=jnp.int32))
         return jnp.where(at, self.swap.value.astype(value.dtype), value)
-
-    def taped(self, draw: Callable[[], Any]) -> Any:
-        """Numbers that are the same in every run: functions of keys that no draw has a say in."""
-        return draw()
-
-    def tape_of_loop(self) -> list[Any]:
-        """Such numbers of a loop's steps, where they are at hand."""
-        return []
-
-    def keep_tape(self, numbers: list[Any]) -> None:
-        """Such numbers that a loop's steps have drawn."""
 
     def at_uniform(self, source: Source, uniform: Any, element: Any) -> Any:
         here = (self.swap.noise_site == source.site) & (self.swap.noise_iteration == source.iteration)

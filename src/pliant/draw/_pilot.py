@@ -28,9 +28,8 @@ def cheapest(f: Callable, options: Options, runs: int | None, theta: PyTree, key
 
 
 def _candidates(f: Callable, options: Options, runs: int | None) -> Iterator[Expected]:
-    for replays in sorted({1, 4, options.replays}):
-        if replays <= options.replays:
-            yield Expected(f, "replay", runs or 1, dataclasses.replace(options, replays=replays))
+    for replays in sorted({max(options.replays // share, 1) for share in (1, 2, 4)}):
+        yield Expected(f, "replay", runs or 1, dataclasses.replace(options, replays=replays))
     yield Expected(f, "measure_valued", runs or 1, options)
     if runs != 1:
         yield Expected(f, "score", runs or _LEAVE_ONE_OUT, options)

@@ -11,7 +11,7 @@ from pliant.estimators import _swapped
 class StochasticTriple(Estimator):
     r"""Pathwise where the path is continuous, and replay with a swapped draw where it jumps.
 
-    $\partial_\theta \mathbb E O = \mathbb E[\partial_\theta O\,|_\text{draws}] + \mathbb E \sum_i \partial_\theta p_i\,\Delta_i O$
+    $\partial_\theta \mathbb E O = \mathbb E[\partial_\theta O\,|_\text{draws}] + \mathbb E \sum_i \partial_\theta p_i\Delta_i O$
     over all discrete draws of the trajectory, with everything else that is random held fixed. Draws are those of
     `pliant.draw`, and every comparison of a monotone function of one number of the declared noise with what does not
     depend on that number: a Metropolis acceptance, a first passage, a hit or no hit. At such a threshold the noise is
