@@ -62,8 +62,8 @@ def test_the_optimal_scale_of_a_metropolis_proposal():
 @pytest.mark.slow
 @pytest.mark.parametrize("estimator", ["replay", "measure_valued", "score"])
 def test_error_bars_cover(estimator, capsys):
-    """Nominal 95 % intervals from the mean and spread of 400 derivatives hold the truth in 93-97 % of 1000 repeats."""
-    problem, size = problems.walk(10, 20.0), 400
+    """Nominal 95 % intervals from the mean and spread of 100 derivatives hold the truth in 93-97 % of 1000 repeats."""
+    problem, size = problems.walk(10, 20.0), 100
     found = np.reshape(samples(problem.function, problem.theta, REPEATS * size, estimator=estimator), (REPEATS, size))
     error = np.std(found, axis=1, ddof=1) / np.sqrt(size)
     held = np.abs(np.mean(found, axis=1) - problem.exact) <= HALF_WIDTH * error

@@ -146,6 +146,6 @@ def test_error_bars_cover(estimator, capsys):
     exact = jax.grad(population, argnums=(0, 1))(2.0, 0.3)
     law = BirthDeath(jnp.array(2.0), jnp.array(0.3))
     found = gathered(
-        law, Final(lambda state: state["n"] ** 2), estimator, lambda law: (law.birth, law.death), STEPS, 400_000, 20_000
+        law, Final(lambda state: state["n"] ** 2), estimator, lambda law: (law.birth, law.death), STEPS, 200_000, 20_000
     )
-    covers(capsys, type(estimator).__name__, found, exact, 400)
+    covers(capsys, type(estimator).__name__, found, exact, 200)
