@@ -248,6 +248,7 @@ REFUSED = {
     "not monotone": (lambda p, k: 1.0 * (jax.random.normal(k) ** 2 < p), "`lt`"),
     "rounding": (lambda p, k: jnp.floor(p * jax.random.uniform(k)), "`floor`"),
     "to an integer": (lambda p, k: 1.0 * (p * jax.random.uniform(k)).astype(int), "`convert_element_type`"),
+    "ranks": (lambda p, k: 1.0 * jnp.argsort(p * jax.random.normal(k, (3,)))[0], "`sort`"),
     "Gumbel": (lambda p, k: 1.0 * jax.random.categorical(k, jnp.arange(3.0) * p), "`argmax`.*draw.categorical"),
     "rejection": (lambda p, k: 1.0 * jax.random.poisson(k, p), "max_steps.*draw.poisson"),
     "after the loop": (

@@ -15,8 +15,9 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from pliant.core.chains import Value
 from pliant.core.errors import NotApplicable
+from pliant.core.interpreter import Interpreter
 from pliant.core.programs import Program, trace
-from pliant.core.replay import Interpreter, Recorder, Scorer, Swap, Swapper, Units, WeakRecorder
+from pliant.core.replay import Recorder, Scorer, Swap, Swapper, Units, WeakRecorder
 
 # The share of runs that goes to alternatives alike, so that none that matters is left to a vanishing chance.
 _ALIKE = 0.1
