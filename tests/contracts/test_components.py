@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 import pliant
-from pliant import diagnostics, dynamics, estimators, observables, potentials, smooth, systems
+from pliant import diagnostics, draw, dynamics, estimators, observables, potentials, smooth, systems
 from pliant.core.potential import Potential
 from pliant.core.scout import _zeros as zero_noise
 from pliant.core.trees import strong
 
 RELAXATIONS = (smooth, smooth.safe, smooth.reparametrise, smooth.shapes)
-PACKAGES = (dynamics, potentials, observables, estimators, diagnostics, systems, *RELAXATIONS)
+PACKAGES = (dynamics, potentials, observables, estimators, diagnostics, systems, draw, *RELAXATIONS)
 COMPONENTS = [(package.__name__, name, kind) for package in PACKAGES for name, kind in package.components().items()]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from pliant.core.programs import Branch, Call, Equation, Program, Scan, While, trace
+from pliant.core.programs import Branch, Call, Equation, Program, Scan, While, operation, trace
 
 
 @jax.custom_jvp
@@ -100,3 +100,50 @@ def test_an_equation_knows_the_line_that_wrote_it():
     assert norm.place.file == __file__ and norm.place.text == "y = jnp.linalg.norm(x)"
     assert norm.place.function.endswith("written")
     assert next(iter(norm.structure.body.equations)).place is None
+
+
+def refuse(factor):
+    raise TypeError(f"no derivative, factor {factor}")
+
+
+scaled = operation("scaled", lambda x, y, factor: factor * x[..., None] * y, refuse)
+
+
+def test_an_operation_of_ones_own_is_one_equation():
+    f = lambda x, y: scaled(x, y, factor=3.0)
+    (equation,) = trace(jax.jit(f), 2.0, np.ones(2))[0].equations
+    (equation,) = equation.structure.body.equations if equation.name == "jit" else (equation,)
+    assert equation.name == "scaled" and equation.parameters["factor"] == 3.0
+    assert [kind.shape for kind in equation.operands] == [(), (2,)] and equation.results[0].shape == (2,)
+    np.testing.assert_array_equal(jax.jit(f)(2.0, np.arange(2.0)), [0.0, 6.0])
+
+
+def test_an_operation_of_ones_own_maps_with_its_batch_first():
+    f = lambda x, y: scaled(x, y, factor=3.0)
+    x, y = jnp.arange(2.0), jnp.arange(6.0).reshape(3, 2)
+    np.testing.assert_array_equal(jax.vmap(f, in_axes=(0, 1))(x, y), 3 * x[:, None] * y.T)
+    np.testing.assert_array_equal(jax.jit(jax.vmap(f, in_axes=(None, 1)))(2.0, y), 6 * y.T)
+
+
+def test_an_operation_of_ones_own_refuses_a_derivative_that_is_alive():
+    with pytest.raises(TypeError, match="factor 3"):
+        jax.grad(lambda x: jnp.sum(scaled(x, jnp.ones(2), factor=3.0)))(1.0)
+    with pytest.raises(TypeError, match="factor 3"):
+        jax.jvp(jax.jit(lambda y: scaled(jnp.ones(()), y, factor=3.0)), (jnp.ones(2),), (jnp.ones(2),))
+    held = jax.grad(lambda x: x * jnp.sum(scaled(jax.lax.stop_gradient(x), jnp.ones(2), factor=3.0)))(1.0)
+    assert held == 6.0
+
+
+def test_special_functions_of_jax_are_told_from_what_the_user_wrote():
+    def mixed(x):
+        return jnp.where(x < 1.0, jax.scipy.stats.norm.cdf(x), jax.nn.relu(x))
+
+    def walk(program):
+        for equation in program.equations:
+            yield equation
+            for inner in equation.programs:
+                yield from walk(inner)
+
+    compared = [e for e in walk(trace(mixed, 0.5)[0]) if e.name in ("lt", "gt", "le", "ge")]
+    assert [e.special for e in compared].count(False) == 1 and len(compared) > 1
+    assert next(e for e in compared if not e.special).place.text.startswith("return jnp.where(x < 1.0")

@@ -5,6 +5,7 @@ are tested on every JAX that is supported (0.10 to 0.12).
 """
 
 import dataclasses
+import itertools
 import linecache
 import os
 import re
@@ -12,7 +13,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax.core import ShapedArray
 from jax.extend import core
+from jax.interpreters import ad, batching, mlir
 
 Variable = core.Var
 Literal = core.Literal
@@ -20,6 +24,8 @@ Atom = core.Var | core.Literal
 
 # Whose lines are not the user's: installed packages, Python's own, this library.
 _FOLDERS = ("site-packages", "dist-packages", os.path.dirname(os.__file__), os.path.dirname(os.path.dirname(__file__)))
+# JAX's special functions: they are smooth where they are defined, and compare only to choose between expansions.
+_SPECIAL = tuple(os.sep + os.path.join("jax", "_src", name) for name in ("scipy", "nn"))
 _NAMES = {"pjit": "jit", "remat2": "remat", "checkpoint": "remat", "closed_call": "call", "core_call": "call"}
 # The files of JAX between an operation and whoever asked for it.
 _MACHINERY = tuple(
@@ -147,8 +153,12 @@ class Equation:
     @property
     def operands(self) -> list[jax.ShapeDtypeStruct]:
         """Shapes and types of what the operation takes."""
-        kinds: list[Any] = [atom.aval for atom in self.inputs]
-        return [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds]
+        return _shapes(self.inputs)
+
+    @property
+    def results(self) -> list[jax.ShapeDtypeStruct]:
+        """Shapes and types of what the operation gives."""
+        return _shapes(self.outputs)
 
     def evaluate(self, operands: Sequence[Any]) -> list[Any]:
         """The results, by the operation's own rules: an outer transformation sees it as the program wrote it."""
@@ -187,6 +197,12 @@ class Equation:
         callers = [file for file in files if not any(name in file for name in _MACHINERY)]
         return not any(map(users_line, files)) or not users_line(next(iter(callers), ""))
 
+    @property
+    def special(self) -> bool:
+        """Whether it is part of one of JAX's special functions or activations, not of what the user wrote."""
+        inner = itertools.takewhile(lambda file: not users_line(file), self._files())
+        return any(folder in file for file in inner for folder in _SPECIAL)
+
     def _files(self) -> list[str]:
         traceback = self.raw.source_info.traceback
         return [frame.file_name for frame in traceback.frames] if traceback else []
@@ -198,6 +214,10 @@ class Equation:
                 yield Place(frame.file_name, frame.line_num, frame.function_name)
 
 
+def _shapes(atoms: Sequence[Any]) -> list[jax.ShapeDtypeStruct]:
+    return [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in atoms]
+
+
 def users_line(file: str) -> bool:
     """Whether a file is the user's: not Python's own, no installed package's, not this library's."""
     return not any(folder + os.sep in file for folder in _FOLDERS)
@@ -207,6 +227,44 @@ def trace(function: Callable, *arguments: Any) -> tuple[Program, Any]:
     """The program of `function(*arguments)`, flat inputs to flat outputs, and the tree of what it returns."""
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
     return _program(closed), jax.tree.structure(shape)
+
+
+def operation(name: str, evaluate: Callable[..., Any], refuse: Callable[..., Any]) -> Callable[..., Any]:
+    """An operation of this library's own, which a traced program shows as one equation of that name.
+
+    `evaluate(*operands, **parameters) -> array` must treat leading axes as batches: `vmap` puts its axis first in every
+    operand. `refuse(**parameters)` raises: it is called where an operand has a tangent that is alive.
+    """
+    primitive = core.Primitive(name)
+    primitive.def_impl(lambda *operands, **parameters: evaluate(*map(jnp.asarray, operands), **parameters))
+
+    def shape(*kinds: Any, **parameters: Any) -> Any:
+        asked = [jax.ShapeDtypeStruct(kind.shape, kind.dtype) for kind in kinds]
+        found = jax.eval_shape(lambda *operands: evaluate(*operands, **parameters), *asked)
+        return ShapedArray(found.shape, found.dtype)
+
+    def batched(operands: Sequence[Any], axes: Sequence[Any], **parameters: Any) -> tuple[Any, int]:
+        pairs = list(zip(operands, axes, strict=True))
+        size = next(operand.shape[axis] for operand, axis in pairs if axis is not None)
+        return primitive.bind(*(_batch_first(operand, axis, size) for operand, axis in pairs), **parameters), 0
+
+    def differentiate(operands: Sequence[Any], tangents: Sequence[Any], **parameters: Any) -> tuple[Any, Any]:
+        if not all(isinstance(tangent, ad.Zero) for tangent in tangents):
+            refuse(**parameters)
+        result = primitive.bind(*operands, **parameters)
+        return result, ad.Zero.from_primal_value(result)  # pyright: ignore[reportAttributeAccessIssue]
+
+    primitive.def_abstract_eval(shape)
+    mlir.register_lowering(primitive, mlir.lower_fun(evaluate, multiple_results=False))
+    batching.primitive_batchers[primitive] = batched
+    ad.primitive_jvps[primitive] = differentiate
+    return primitive.bind
+
+
+def _batch_first(operand: Any, axis: Any, size: int) -> Any:
+    if axis is None:
+        return jnp.broadcast_to(operand, (size, *operand.shape))
+    return jnp.moveaxis(operand, axis, 0)
 
 
 def _program(jaxpr: Any) -> Program:

@@ -1,0 +1,152 @@
+"""Runs of a program that list what could have come out otherwise, and runs with one draw swapped.
+
+Everything random in a JAX program is a function of keys, so that a second run with the same keys is the same run, but for
+what follows from the draw that was swapped: the coupling that makes differences of the two small comes for free.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int
+
+from pliant.core.chains import Source
+from pliant.core.interpreter import Drawn, Interpreter, Threshold
+
+# What is folded into a draw's key for the numbers that its alternatives need.
+_FRESH = 0x5EA
+
+
+class Units(eqx.Module):
+    r"""What could have come out otherwise: $\sum_j \partial a_j\,(f(\text{plus}_j) - f(\text{minus}_j))$; arrays of one axis.
+
+    **Fields**: `site`, `iteration`, `element`: which draw; `drawn`: what came out; `plus`, `minus`: what takes its place;
+    `amplitude` $a_j$; `noise_...`: the uniform that is moved to where it switches the comparison (site -1: none).
+    """
+
+    site: Int[Array, " n"]
+    iteration: Int[Array, " n"]
+    element: Int[Array, " n"]
+    drawn: Int[Array, " n"]
+    plus: Int[Array, " n"]
+    minus: Int[Array, " n"]
+    amplitude: Float[Array, " n"]
+    noise_site: Int[Array, " n"]
+    noise_iteration: Int[Array, " n"]
+    noise_element: Int[Array, " n"]
+    noise_uniform: Float[Array, " n"]
+
+
+class Swap(eqx.Module):
+    """One draw and what takes its place: scalars, as in `Units`."""
+
+    site: Int[Array, ""]
+    iteration: Int[Array, ""]
+    element: Int[Array, ""]
+    value: Int[Array, ""]
+    noise_site: Int[Array, ""]
+    noise_iteration: Int[Array, ""]
+    noise_element: Int[Array, ""]
+    noise_uniform: Float[Array, ""]
+
+
+class Recorder(Interpreter):
+    """Lists what could have come out otherwise; `weak`: by pairs of a weak derivative."""
+
+    weak: bool = False
+
+    def taped(self, draw: Callable[[], Any]) -> Any:
+        self.tape.append(draw())
+        return self.tape[-1]
+
+    def keep_tape(self, numbers: list[Any]) -> None:
+        if self.taping:
+            self.tape.append(numbers)
+
+    def at_draw(self, drawn: Drawn) -> Any:
+        family, count = drawn.family, drawn.value.shape[0]
+        alternatives = family.weak if self.weak else family.swaps
+        keys = jax.vmap(lambda key: jax.random.fold_in(key, _FRESH))(drawn.key)
+        plus, minus, amplitude = jax.vmap(alternatives)(keys, drawn.value, *drawn.parameters)
+        element = jnp.arange(count, dtype=jnp.int32)
+        wide = lambda array: jnp.broadcast_to(array[:, None], plus.shape)
+        self._write(drawn, wide(element), wide(drawn.value), plus, minus, amplitude, (-1, 0, 0, 0.0))
+        return drawn.value
+
+    def at_threshold(self, threshold: Threshold) -> Any:
+        value = threshold.value.astype(jnp.int32)
+        element, one, zero = jnp.arange(value.shape[0], dtype=jnp.int32), jnp.ones_like(value), jnp.zeros_like(value)
+        source, uniform = threshold.source, jax.lax.stop_gradient(threshold.uniform)
+        noise = source.site, source.iteration, threshold.element, uniform
+        self._write(threshold, element, value, one, zero, threshold.chance, noise)
+        return threshold.value
+
+    def _write(
+        self, met: Drawn | Threshold, element: Any, drawn: Any, plus: Any, minus: Any, amplitude: Any, noise: tuple
+    ) -> None:
+        whole = lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.int32), amplitude.shape).reshape(-1)
+        *place, uniform = noise
+        columns: list[Any] = [
+            *map(whole, (met.site, met.iteration, element, drawn, plus, minus)),
+            amplitude.reshape(-1),
+        ]
+        columns += map(whole, place)
+        columns.append(jnp.broadcast_to(jnp.asarray(uniform, amplitude.dtype), amplitude.shape).reshape(-1))
+        fields = [field.name for field in dataclasses.fields(Units)]
+        self.book.append(Units(**dict(zip(fields, columns, strict=True))))
+
+
+class WeakRecorder(Recorder):
+    """Lists pairs of weak derivatives."""
+
+    weak = True
+
+
+class Scorer(Interpreter):
+    """Lists the log probabilities of what came out."""
+
+    def at_draw(self, drawn: Drawn) -> Any:
+        self.book.append(jax.vmap(drawn.family.log_probability)(drawn.value, *drawn.parameters))
+        return drawn.value
+
+    def at_threshold(self, threshold: Threshold) -> Any:
+        chance = jnp.where(threshold.value, threshold.chance, 1 - threshold.chance)
+        possible = chance > 0
+        self.book.append(jnp.where(possible, jnp.log(jnp.where(possible, chance, 1.0)), 0.0))
+        return threshold.value
+
+
+class Swapper(Interpreter):
+    """Runs the program with one draw swapped, its other numbers from the tape of the run before."""
+
+    def __init__(self, swap: Swap, tape: list[Any], *arguments: Any):
+        super().__init__(*arguments)
+        self.swap, self.tape = swap, list(tape)
+
+    def taped(self, draw: Callable[[], Any]) -> Any:
+        return self.tape.pop(0)
+
+    def tape_of_loop(self) -> list[Any]:
+        return self.tape.pop(0) if self.taping else []
+
+    def at_draw(self, drawn: Drawn) -> Any:
+        return self._swapped(drawn, drawn.value)
+
+    def at_threshold(self, threshold: Threshold) -> Any:
+        return self._swapped(threshold, threshold.value)
+
+    def _swapped(self, met: Any, value: Any) -> Any:
+        here = (self.swap.site == met.site) & (self.swap.iteration == met.iteration)
+        at = here & (self.swap.element == jnp.arange(value.shape[0], dtype=jnp.int32))
+        return jnp.where(at, self.swap.value.astype(value.dtype), value)
+
+    def at_uniform(self, source: Source, uniform: Any, element: Any) -> Any:
+        here = (self.swap.noise_site == source.site) & (self.swap.noise_iteration == source.iteration)
+        numbers = jnp.arange(uniform.size, dtype=jnp.int32).reshape(uniform.shape)
+        return jnp.where(here & (self.swap.noise_element == numbers), element, uniform)
+
+    def _moved(self, source: Source, element: Any, drawn: Any) -> Any:
+        return jnp.full_like(drawn, self.swap.noise_uniform)
