@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pliant.core.noise import Uniform as Uniform
     from pliant.core.observable import Observable as Observable
     from pliant.core.potential import Potential as Potential
+    from pliant.draw.expect import expect as expect
 else:
     # JAX takes most of a second to import: a name is imported when it is asked for, so that `pliant --help` need not
     # wait. The lines above, read from this file's syntax tree, say where each is; type checkers see nothing else.

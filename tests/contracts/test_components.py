@@ -67,12 +67,12 @@ def test_a_package_names_what_it_has_when_asked_for_what_it_has_not() -> None:
     assert dynamics.components()["BAOAB"] is dynamics.BAOAB
 
 
-def test_the_names_of_the_top_are_those_of_the_core() -> None:
+def test_the_names_of_the_top_are_those_of_their_homes() -> None:
     everything: dict[str, Any] = {}
     exec("from pliant import *", everything)
     for name in pliant.__all__:
         home = inspect.getmodule(everything[name])
-        assert home is not None and home.__name__.startswith("pliant.core.")
+        assert home is not None and home.__name__.startswith(("pliant.core.", "pliant.draw."))
         assert getattr(pliant, name) is everything[name] is getattr(home, name)
     assert {"gradient", "Balance"} <= set(pliant.__all__) <= set(dir(pliant))
     with pytest.raises(AttributeError, match="'gradeint'; it has .*gradient"):
