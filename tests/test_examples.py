@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").rglob("[!_]*.py"))
 
 
 @pytest.mark.parametrize("script", EXAMPLES, ids=[script.stem for script in EXAMPLES])
-def test_example(script: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_example(
+    script: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     if script.stem == "molecule":
         pytest.importorskip("openmm")
+    # What a page shares with its neighbours stands beside it, and what it draws goes elsewhere.
+    monkeypatch.syspath_prepend(str(script.parent))
+    monkeypatch.setenv("PLIANT_OUT", str(tmp_path))
     runpy.run_path(str(script), run_name="__main__")
     assert len(capsys.readouterr().out) > 100
