@@ -44,7 +44,9 @@ def show(report: pliant.lint.Report, gradients: dict[str, tuple[float, float | N
 def plot(name: str, title: str, x: Sequence[float], curves: dict[str, Sequence[float]], axis: str) -> None:
     """Curves over the parameter, in `out/rogues/NAME.html` or the folder that PLIANT_OUT names."""
     figure = go.Figure([go.Scatter(x=x, y=y, name=label, mode="lines") for label, y in curves.items()])
-    figure.update_layout(title=title, xaxis_title=axis, template="plotly_white", width=820, height=480)
+    figure.update_layout(
+        title=title, xaxis_title=axis, yaxis_title="derivative", template="plotly_white", width=820, height=480
+    )
     folder = Path(os.environ.get("PLIANT_OUT", "out")) / "rogues"
     folder.mkdir(parents=True, exist_ok=True)
     figure.write_html(folder / f"{name}.html")
