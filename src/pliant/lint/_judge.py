@@ -88,6 +88,8 @@ class Judge:
         if site.group == "edges":
             if edge.located and not edge.finite and not _is_here(edge):
                 yield self._finding("NAN", site, f"{at}, where the derivative ceases to be finite", 1.0)
+            elif edge.located and edge.finite and _is_here(edge):
+                yield from self._bends(edge, at)
         elif not edge.located:
             yield from self._not_located(edge)
         elif edge.jump:
