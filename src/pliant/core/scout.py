@@ -125,8 +125,9 @@ def unstable(law: Evolve, states: PyTree) -> Iterator[str]:
         )
 
 
-def biased(problem: Problem, state: State) -> Iterator[str]:
-    """A reason for every derivative that law or observable say is biased."""
+@eqx.filter_jit
+def _labels(problem: Problem, state: State) -> tuple[str, ...]:
+    """Read while it is traced: later calls with other values trace nothing."""
 
     def once(parameters: PyTree) -> Array:
         law = problem.law(parameters)
@@ -134,7 +135,12 @@ def biased(problem: Problem, state: State) -> Iterator[str]:
         carry = strong(problem.observable.start(law, moved))
         return problem.observable.result(strong(problem.observable.update(carry, law, moved, 1)))
 
-    for label in labels(once, problem.parameters):
+    return tuple(labels(once, problem.parameters))
+
+
+def biased(problem: Problem, state: State) -> Iterator[str]:
+    """A reason for every derivative that law or observable say is biased."""
+    for label in _labels(problem, state):
         yield (
             f"the derivative is biased by intention: `{label}` stands in the program, and by how much it is off is not in "
             "the error bar; compare with Girsanov, Reweighting or FiniteDifference."

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
+from pliant.core.activity import inexact
 from pliant.core.programs import Branch, Call, Equation, Literal, Place, Program, Scan, Variable, While, trace
 from pliant.lint._accepted import is_accepted, is_ignored
 from pliant.lint._margins import BENDS, EDGES
@@ -97,7 +97,7 @@ class Flow:
                 if custom and _any(arrive, Flag.MOVES):
                     self._site(equation, arrive, path, place, "rule")
                     outs = [
-                        flag | Flag.MOVES if inexact(v) else flag
+                        flag | Flag.MOVES if inexact(v.aval) else flag
                         for flag, v in zip(outs, equation.outputs, strict=True)
                     ]
                 return outs
@@ -199,7 +199,7 @@ class _Keyed:
 @functools.lru_cache(maxsize=4096)
 def _passes(keyed: _Keyed) -> tuple[bool, ...]:
     equation, moving = keyed.equation, keyed.moving
-    smooth = [inexact(variable) for variable in equation.outputs]
+    smooth = [inexact(variable.aval) for variable in equation.outputs]
     if not any(smooth):
         return tuple(smooth)
     still = [kind for kind, moves in zip(equation.operands, moving, strict=True) if not moves]
@@ -265,11 +265,6 @@ def _group(equation: Equation, passed: list[bool]) -> str:
 
 def _has_edge(equation: Equation) -> bool:
     return equation.name != "integer_pow" or equation.parameters["y"] < 0
-
-
-def inexact(variable: Any) -> bool:
-    """Whether a variable holds floating point or complex numbers."""
-    return jnp.issubdtype(variable.aval.dtype, jnp.inexact)
 
 
 def _is_library(equation: Equation, body: Program) -> bool:

@@ -94,7 +94,7 @@ class Judge:
             yield from self._not_located(edge)
         elif edge.jump:
             # With one parameter jumps are those of its increase.
-            jump = edge.jump * np.sign(self._unit(edge))
+            jump = edge.jump * np.sign(self._length(edge.direction))
             yield self._jumps(edge, f"{at}, where the value jumps by {jump:.3g}")
         elif not site.random or _is_here(edge):
             yield from self._bends(edge, at)
@@ -123,7 +123,7 @@ class Judge:
                 "BIAS", edge.site, f"random numbers meet parameters: {jump}; the derivative misses it", effect
             )
         if _is_here(edge) or edge.site.name not in COMPARISONS or self._blind(edge):
-            unit = self._unit(edge)
+            unit = self._length(edge.direction)
             slopes = (
                 f"the derivative is {_number(slope / unit)}, the mean slope over the reach {_number(secant / unit)}"
             )
@@ -136,7 +136,7 @@ class Judge:
         return bool(np.max(np.abs(seen)) < 1e-2 * abs(self._slopes(edge)[1]))
 
     def _bends(self, edge: Edge, at: str) -> Iterator[Finding]:
-        slope, unit = self._slopes(edge)[0], self._unit(edge)
+        slope, unit = self._slopes(edge)[0], self._length(edge.direction)
         size = abs(edge.before) + abs(edge.after)
         sides = sorted([(-np.sign(unit), edge.before / unit), (np.sign(unit), edge.after / unit)])
         (_, left), (_, right) = sides
@@ -154,9 +154,6 @@ class Judge:
         at = edge.direction, edge.output
         return float(self.here.slope[at]), float(self.secant[at])
 
-    def _unit(self, edge: Edge) -> float:
-        return self._length(edge.direction)
-
     def _length(self, index: int) -> float:
         """What a slope is divided by: the length of the direction, with its sign where there is one parameter."""
         direction = self.probe.directions[index]
@@ -166,7 +163,7 @@ class Judge:
         if _is_here(edge):
             return "at the arguments"
         if self.probe.theta.size == 1:
-            return f"at {float(self.probe.theta[0]) + edge.t * self._unit(edge):.6g}"
+            return f"at {float(self.probe.theta[0]) + edge.t * self._length(edge.direction):.6g}"
         return f"{abs(edge.t):.2g} of the reach away"
 
     def _broken(self) -> Iterator[Finding]:
@@ -188,7 +185,7 @@ class Judge:
                 yield self._finding("BLOWUP", site, f"{grown}; {horizon}", 1.0)
 
     def _not_finite(self) -> Iterator[Finding]:
-        gradient = self.probe.gradient()
+        gradient = self.probe.gradient
         if np.all(np.isfinite(self.here.slope)) and (gradient is None or np.all(np.isfinite(gradient))):
             return
         at_edge = [
@@ -218,7 +215,7 @@ class Judge:
             unit = self._length(int(worst[0]))
             numbers = f"it gives {_number(slope[worst] / unit)}, differences {_number(differences[worst] / unit)}"
             yield from self._blame(("rule", "blocks"), numbers, float(off[worst]))
-        gradient = self.probe.gradient()
+        gradient = self.probe.gradient
         if gradient is None:
             return
         reverse, forward = self.probe.directions @ gradient, slope @ self.probe.weights
@@ -243,7 +240,7 @@ class Judge:
 
     def _differences(self) -> np.ndarray:
         """Central differences, extrapolated; NaN where they do not settle."""
-        theta, v = np.asarray(self.probe.theta), self.probe.directions
+        theta, v = self.probe.theta, self.probe.directions
         steps = [sign * h for h in _STEPS for sign in (1, -1)]
         values = np.asarray(self.probe.values(np.concatenate([theta + h * v for h in steps])))
         ahead, behind, ahead2, behind2 = values.reshape(4, self.count, -1)

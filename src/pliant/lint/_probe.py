@@ -12,6 +12,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from numpy.typing import ArrayLike
 
+from pliant.core.activity import inexact
 from pliant.core.programs import Program
 from pliant.lint._flow import Flow, Path, Site
 from pliant.lint._walk import Walk
@@ -71,7 +72,7 @@ class Probe:
             duals, records = walk(place(vector, point), place(direction, [None] * len(point)))
             return (
                 _real([d.value for d in duals]),
-                _real([d.full if _smooth(d.value) else None for d in duals], duals),
+                _real([d.full if inexact(d.value) else jnp.zeros(jnp.shape(d.value)) for d in duals]),
                 records,
             )
 
@@ -83,35 +84,28 @@ class Probe:
         self.values = _compiled(lambda points: lax.map(value, points))
         self.value = value
 
-    @property
+    @functools.cached_property
     def weights(self) -> np.ndarray:
         """Of the outputs, in the sum that `gradient` is the derivative of."""
         size = jax.eval_shape(self.value, self.theta).size
         return np.random.default_rng(2).uniform(0.5, 1.5, size) if size > 1 else np.ones(1)
 
     @functools.cached_property
-    def _reverse(self) -> np.ndarray | None:
+    def gradient(self) -> np.ndarray | None:
+        """Of the weighted sum of outputs in reverse mode; None where there is no reverse mode."""
         weights = self.weights
         try:
             return np.asarray(_compiled(jax.grad(lambda vector: self.value(vector) @ weights))(self.theta))
         except Exception:  # a loop of unknown length, a callback: what has no reverse mode is found elsewhere
             return None
 
-    def gradient(self) -> np.ndarray | None:
-        """Of the weighted sum of outputs in reverse mode; None where there is no reverse mode."""
-        return self._reverse
-
     def sample(self, steps: ArrayLike, directions: Sequence[int]) -> Sample:
         """The program at `theta + t v` for pairs of a step and the index of a direction, in batches of one size."""
         size = 3 * len(self.directions)
-        steps, chosen = np.asarray(steps, float), np.asarray(directions, int)
-        padded = -(-len(steps) // size) * size
-        steps, chosen = (
-            np.pad(steps, (0, padded - len(steps)), "edge"),
-            np.pad(chosen, (0, padded - len(chosen)), "edge"),
-        )
-        vectors = self.directions[chosen]
-        points = np.asarray(self.theta) + steps[:, None] * vectors
+        padded = -(-len(directions) // size) * size
+        fill = (0, padded - len(directions))
+        vectors = self.directions[np.pad(np.asarray(directions, int), fill, "edge")]
+        points = self.theta + np.pad(np.asarray(steps, float), fill, "edge")[:, None] * vectors
         parts = [self._batch(points[i : i + size], vectors[i : i + size]) for i in range(0, padded, size)]
         value, slope, records = jax.tree.map(lambda *arrays: np.concatenate(arrays)[: len(directions)], *parts)
         return Sample(value, slope, records)
@@ -186,15 +180,10 @@ def _edge(site: Site, direction: int, t: float, located: bool, sides: list[tuple
     return Edge(site, direction, t, located, *numbers, output=worst)
 
 
-def _smooth(value: Any) -> bool:
-    return jnp.issubdtype(jnp.result_type(value), jnp.inexact)
-
-
-def _real(arrays: Sequence[Any], like: Sequence[Any] = ()) -> Any:
+def _real(arrays: Sequence[Any]) -> Any:
     """Real numbers in one row; whole numbers move by jumps alone."""
     flat = []
-    for index, array in enumerate(arrays):
-        array = jnp.zeros_like(like[index].value, dtype=float) if array is None else jnp.asarray(array)
+    for array in map(jnp.asarray, arrays):
         parts = [array.real, array.imag] if jnp.iscomplexobj(array) else [array]
         flat += [part.astype(float).ravel() for part in parts]
     return jnp.concatenate(flat)

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from pliant.core.activity import inexact
 from pliant.core.programs import Branch, Call, Equation, Literal, Program, Scan, While
-from pliant.lint._flow import Flow, Path, inexact, passes
+from pliant.lint._flow import Flow, Path, passes
 from pliant.lint._margins import BENDS, BLOCKS, EDGES
 
 _MARGINS = {**BLOCKS, **BENDS, **EDGES}
@@ -172,7 +173,9 @@ def _literal(atom: Literal) -> Dual:
 
 def _push(equation: Equation, operands: list[Dual], moving: tuple[bool, ...]) -> list[Dual]:
     """Results with their tangents, by the operation's own derivative."""
-    passed = [inexact(variable) for variable in equation.outputs] if equation.structure else passes(equation, moving)
+    passed = (
+        [inexact(variable.aval) for variable in equation.outputs] if equation.structure else passes(equation, moving)
+    )
     values = [dual.value for dual in operands]
 
     def local(*moved: Any) -> list:
