@@ -18,6 +18,7 @@ from pliant.core.errors import NotApplicable
 from pliant.core.interpreter import Interpreter
 from pliant.core.programs import Program, trace
 from pliant.core.replay import Recorder, Scorer, Swap, Swapper, Units, WeakRecorder
+from pliant.core.validate import one_of, positive_whole
 
 # The share of runs that goes to alternatives alike, so that none that matters is left to a vanishing chance.
 _ALIKE = 0.1
@@ -34,6 +35,13 @@ class Options:
     replays: int = 16
     max_steps: int | None = None
     strict: bool = True
+
+
+def options(replays: Any, max_steps: Any, jumps: Any) -> Options:
+    """The arguments of all that runs programs again, checked."""
+    one_of("jumps", jumps, ("raise", "ignore"))
+    steps = None if max_steps is None else positive_whole("max_steps", max_steps)
+    return Options(positive_whole("replays", replays), steps, jumps == "raise")
 
 
 class Simulation:

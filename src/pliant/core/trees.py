@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
-from jaxtyping import PyTree
+from jaxtyping import Array, PyTree
 
 from pliant.core.programs import Variable, trace
 
@@ -16,6 +16,12 @@ from pliant.core.programs import Variable, trace
 def strong(tree: PyTree) -> PyTree:
     """The same arrays without weak types, Python numbers as arrays: what a loop can carry unchanged."""
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.asarray(leaf).dtype), tree)
+
+
+def floating(value: Any) -> Array:
+    """An array of floating point: whole numbers become the default floating type, others keep theirs."""
+    array = jnp.asarray(value)
+    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
 
 
 def state_dtype(state: PyTree) -> jnp.dtype:

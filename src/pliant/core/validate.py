@@ -1,6 +1,7 @@
 """Arguments of the public calls, each refused with one clear error before anything runs."""
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -31,6 +32,13 @@ def positive(name: str, value: Any) -> None:
     if array.dtype.kind in "fiu" and not (np.all(np.isfinite(array)) and np.all(array > 0)):
         shown = float(array) if array.ndim == 0 else f"an array with minimum {np.min(array):.3g}"
         raise ValueError(f"Argument `{name}` must be positive and finite, but it was {shown}.")
+
+
+def one_of(name: str, value: Any, known: Iterable[str]) -> None:
+    """One of the names that there are."""
+    known = tuple(known)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"Argument `{name}` must be one of {', '.join(known)}, but it was {value!r}.")
 
 
 def prng_key(key: Any) -> PRNGKeyArray:

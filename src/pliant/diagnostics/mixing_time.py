@@ -97,8 +97,7 @@ def mixing_time(
 
 
 def _by_coupling(law: Any, coupling: Any, horizon: Any, lag: Any, replicas: int, key: Any, tolerance: float) -> Meeting:
-    if coupling not in REACH:
-        raise ValueError(f"Argument `coupling` must be one of {', '.join(REACH)}, but it was {coupling!r}.")
+    validate.one_of("coupling", coupling, REACH)
     law, key = validate.evolving(law), validate.prng_key(key)
     horizon, replicas = validate.positive_whole("horizon", horizon), validate.positive_whole("replicas", replicas)
     lag = horizon if lag is None else validate.positive_whole("lag", lag)

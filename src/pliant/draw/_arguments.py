@@ -8,6 +8,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array
 
+from pliant.core.trees import floating
 from pliant.core.validate import prng_key
 
 
@@ -18,15 +19,9 @@ def key_of(key: Any) -> Any:
     return prng_key(key)
 
 
-def real(value: Any) -> Array:
-    """A floating point array."""
-    array = jnp.asarray(value)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
-
-
 def between(name: str, value: Any, low: float, high: float, what: str) -> Array:
     """A floating point array within bounds, where its values are at hand."""
-    array = real(value)
+    array = floating(value)
     if not isinstance(array, Tracer):
         known = np.asarray(array)
         if not np.all((known >= low) & (known <= high)):

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
 from pliant.core import draws
-from pliant.draw._arguments import key_of, real
+from pliant.core.trees import floating
+from pliant.draw._arguments import key_of
 
 
 def categorical(key: PRNGKeyArray, logits: Any, shape: tuple[int, ...] | None = None) -> Int[Array, "*shape"]:
@@ -24,7 +25,7 @@ def categorical(key: PRNGKeyArray, logits: Any, shape: tuple[int, ...] | None = 
     Source: Arya, Schauer, Schäfer and Rackauckas, NeurIPS (2022), sec. 2; Glasserman, Monte Carlo Methods in Financial
     Engineering (2003), sec. 7.3, for what is free to be taken off.
     """
-    logits = real(logits)
+    logits = floating(logits)
     if logits.ndim == 0:
         raise ValueError("Argument `logits` must have an axis of classes, but it was a scalar.")
     drawn = logits.shape[:-1] if shape is None else tuple(shape)

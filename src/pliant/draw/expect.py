@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from jaxtyping import PRNGKeyArray, PyTree
 
-from pliant.core.discrete import Options
+from pliant.core.discrete import options
 from pliant.core.expected import ESTIMATORS, Expected
-from pliant.core.validate import positive_whole
+from pliant.core.validate import one_of, positive_whole
 from pliant.draw._pilot import cheapest
 
 _LEAVE_ONE_OUT = 10
@@ -61,22 +61,14 @@ def expect(
     """
     if not callable(f):
         raise ValueError(f"Argument `f` must be a function of parameters and a key, but it was {type(f).__name__}.")
-    _one_of("estimator", estimator, ("auto", *ESTIMATORS))
-    _one_of("jumps", jumps, ("raise", "ignore"))
-    replays = positive_whole("replays", replays)
+    one_of("estimator", estimator, ("auto", *ESTIMATORS))
+    chosen = options(replays, max_steps, jumps)
     runs = None if runs is None else positive_whole("runs", runs)
-    max_steps = None if max_steps is None else positive_whole("max_steps", max_steps)
-    options = Options(replays, max_steps, jumps == "raise")
     if estimator == "auto" and pilot is not None:
-        return cheapest(f, options, runs, *pilot)
+        return cheapest(f, chosen, runs, *pilot)
     name = "replay" if estimator == "auto" else estimator
     if name == "score" and runs == 1:
         raise ValueError(
             "Argument `runs` must be at least 2 for a leave-one-out baseline, but it was 1; leave it out for 10."
         )
-    return Expected(f, name, runs or (_LEAVE_ONE_OUT if name == "score" else 1), options)
-
-
-def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"Argument `{name}` must be one of {', '.join(known)}, but it was {value!r}.")
+    return Expected(f, name, runs or (_LEAVE_ONE_OUT if name == "score" else 1), chosen)

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jax.scipy.stats import norm
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from pliant.draw._arguments import key_of, real
+from pliant.core.trees import floating
+from pliant.draw._arguments import key_of
 from pliant.draw.implicit import implicit
 
 
@@ -26,7 +27,7 @@ def normal_mixture(
 
     Source: Graves, arXiv:1607.05690 (2016); Figurnov, Mohamed and Mnih, NeurIPS (2018), sec. 3.
     """
-    logits, means, scales = real(logits), real(means), real(scales)
+    logits, means, scales = floating(logits), floating(means), floating(scales)
     if not logits.shape == means.shape == scales.shape or logits.ndim != 1:
         raise ValueError(
             f"Arguments `logits`, `means` and `scales` must have one shape (components,), but they had {logits.shape}, "

@@ -12,7 +12,7 @@ from pliant.core.laws import HasPathDensity, HasStationaryDensity, Step
 from pliant.core.noise import Normal, Uniform
 from pliant.core.potential import force
 from pliant.core.trees import stop_gradient
-from pliant.core.validate import positive
+from pliant.core.validate import one_of, positive
 from pliant.dynamics._shared import InPotential, Position, as_position, unit_harmonic
 
 _PROPOSALS = ("random_walk", "mala")
@@ -61,10 +61,7 @@ class Metropolis(InPotential, HasPathDensity, HasStationaryDensity):
         for name in ("kT", "scale"):
             positive(name, getattr(self, name))
         for name, known in (("proposal", _PROPOSALS), ("acceptance", _RULES)):
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"Argument `{name}` must be one of {', '.join(known)}, but it was {getattr(self, name)!r}."
-                )
+            one_of(name, getattr(self, name), known)
 
     @property
     def noise(self) -> tuple[Normal, Uniform]:

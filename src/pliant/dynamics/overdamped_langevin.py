@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from pliant.core.laws import HasDrift, HasPathDensity, HasStationaryDensity, Invertible, State, Step
 from pliant.core.noise import Normal
 from pliant.core.potential import at_time, force
-from pliant.core.validate import positive
+from pliant.core.validate import one_of, positive
 from pliant.dynamics._shared import (
     InPotential,
     Position,
@@ -63,8 +63,7 @@ class OverdampedLangevin(InPotential, HasPathDensity, HasStationaryDensity, HasD
     def __check_init__(self) -> None:
         for name in ("dt", "kT", "friction", "mass"):
             positive(name, getattr(self, name))
-        if self.scheme not in _SCHEMES:
-            raise ValueError(f"Argument `scheme` must be one of {', '.join(_SCHEMES)}, but it was {self.scheme!r}.")
+        one_of("scheme", self.scheme, _SCHEMES)
 
     @property
     def noise(self) -> Normal:

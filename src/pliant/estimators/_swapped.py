@@ -10,19 +10,9 @@ from pliant.core.contributions import Contribution, Direct
 from pliant.core.discrete import Options, Simulation, replay
 from pliant.core.estimator import Problem
 from pliant.core.rollout import Rollout
-from pliant.core.validate import positive_whole
 
-JUMPS = ("raise", "ignore")
 # What is folded into a replica's key for the choice of swaps.
 _CHOICE = 0x5BA
-
-
-def options(replays: Any, max_steps: Any, jumps: Any) -> Options:
-    """The arguments of both estimators, checked."""
-    if jumps not in JUMPS:
-        raise ValueError(f"Argument `jumps` must be one of {', '.join(JUMPS)}, but it was {jumps!r}.")
-    steps = None if max_steps is None else positive_whole("max_steps", max_steps)
-    return Options(positive_whole("replays", replays), steps, jumps == "raise")
 
 
 def replicate(problem: Problem, rollout: Rollout, options: Options, *, weak: bool) -> Contribution:

@@ -16,6 +16,7 @@ from pliant.core.laws import HasDrift, Invertible, require
 from pliant.core.observable import Observable
 from pliant.core.reversal import carry_matters, reverse
 from pliant.core.rollout import Rollout
+from pliant.core.validate import one_of
 from pliant.estimators import _bias, _continuous, _reversible
 from pliant.estimators.bptt import BPTT
 
@@ -97,8 +98,7 @@ class Adjoint(Estimator):
     pathwise: ClassVar[bool] = True
 
     def __check_init__(self) -> None:
-        if self.kind not in _KINDS:
-            raise ValueError(f"Argument `kind` must be one of {', '.join(_KINDS)}, but it was {self.kind!r}.")
+        one_of("kind", self.kind, _KINDS)
         whole = isinstance(self.every, int) and not isinstance(self.every, bool)
         if self.every is not None and not (whole and self.every >= 1):
             raise ValueError(

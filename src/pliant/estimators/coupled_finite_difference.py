@@ -17,7 +17,7 @@ from pliant.core.laws import Evolve, State, Step
 from pliant.core.noise import Uniform
 from pliant.core.observable import Observable
 from pliant.core.rollout import Rollout
-from pliant.core.validate import positive
+from pliant.core.validate import one_of, positive
 from pliant.estimators import _differences
 
 _COUPLINGS = ("synchronous", "reflection")
@@ -61,10 +61,7 @@ class CoupledFiniteDifference(Estimator):
 
     def __check_init__(self) -> None:
         positive("step", self.step)
-        if self.coupling not in _COUPLINGS:
-            raise ValueError(
-                f"Argument `coupling` must be one of {', '.join(_COUPLINGS)}, but it was {self.coupling!r}."
-            )
+        one_of("coupling", self.coupling, _COUPLINGS)
 
     def check(self, problem: Problem) -> None:
         super().check(problem)

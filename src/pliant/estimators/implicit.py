@@ -12,7 +12,7 @@ from pliant.core.estimator import Estimator, Problem
 from pliant.core.laws import Balance
 from pliant.core.observable import Additive
 from pliant.core.rollout import Rollout
-from pliant.core.validate import positive, positive_whole
+from pliant.core.validate import one_of, positive, positive_whole
 from pliant.estimators import _balance, _galerkin, _poisson_grid, _steady, _window
 
 _METHODS = ("auto", "grid", "galerkin", "window")
@@ -83,8 +83,7 @@ class Implicit(Estimator):
 
     def __check_init__(self) -> None:
         positive("tolerance", self.tolerance)
-        if self.method not in _METHODS:
-            raise ValueError(f"Argument `method` must be one of {', '.join(_METHODS)}, but it was {self.method!r}.")
+        one_of("method", self.method, _METHODS)
         if self.cells is not None and positive_whole("cells", self.cells) % 4:
             raise ValueError(
                 f"Argument `cells` must be a multiple of 4, whose halves are halved, but it was {self.cells}."

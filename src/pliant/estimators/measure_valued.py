@@ -3,6 +3,7 @@
 import equinox as eqx
 
 from pliant.core.contributions import Contribution
+from pliant.core.discrete import options
 from pliant.core.estimator import Estimator, Problem
 from pliant.core.rollout import Rollout
 from pliant.estimators import _swapped
@@ -33,11 +34,11 @@ class MeasureValued(Estimator):
     jumps: str = eqx.field(static=True, default="raise")
 
     def __check_init__(self) -> None:
-        _swapped.options(self.replays, self.max_steps, self.jumps)
+        options(self.replays, self.max_steps, self.jumps)
 
     def memory(self, state: int, carry: int, horizon: int) -> float:
         return 64.0 * (state + carry) * (horizon + 2 * self.replays)
 
     def replicate(self, problem: Problem, rollout: Rollout) -> Contribution:
-        options = _swapped.options(self.replays, self.max_steps, self.jumps)
-        return _swapped.replicate(problem, rollout, options, weak=True)
+        chosen = options(self.replays, self.max_steps, self.jumps)
+        return _swapped.replicate(problem, rollout, chosen, weak=True)

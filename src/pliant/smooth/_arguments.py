@@ -3,18 +3,9 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
-
 from pliant.core.validate import positive
 
 Choice = TypeVar("Choice")
-
-
-def floating(value: ArrayLike) -> Float[Array, "*shape"]:
-    """An array of floating point: whole numbers become the default floating type, others keep theirs."""
-    array = jnp.asarray(value)
-    return array if jnp.issubdtype(array.dtype, jnp.floating) else array.astype(float)
 
 
 def positive_width(width: Any, name: str = "width") -> Any:

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.smooth._arguments import floating, positive_width
+from pliant.core.trees import floating
+from pliant.smooth._arguments import positive_width
 
 
 def argmax(x: ArrayLike, width: ArrayLike) -> tuple[Float[Array, "*shape"], Float[Array, "*shape n"]]:

@@ -5,7 +5,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.smooth._arguments import floating, positive_width
+from pliant.core.trees import floating
+from pliant.smooth._arguments import positive_width
 from pliant.smooth._kernels import kernel_of
 
 

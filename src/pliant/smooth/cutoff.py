@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from pliant.core.trees import floating
 from pliant.core.validate import positive
-from pliant.smooth._arguments import floating, one_of
+from pliant.smooth._arguments import one_of
 from pliant.smooth.switch import switch as _switch
 
 Radial = Callable[[Float[Array, "*shape"]], Float[Array, "*shape"]]

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
+from pliant.core.trees import floating
 from pliant.core.validate import positive, positive_whole
-from pliant.smooth._arguments import floating, positive_width
+from pliant.smooth._arguments import positive_width
 from pliant.smooth._kernels import kernel_of
 
 

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from pliant.core.trees import floating
 from pliant.core.validate import prng_key
-from pliant.smooth._arguments import floating, positive_width
+from pliant.smooth._arguments import positive_width
 from pliant.smooth.straight_through import straight_through as _straight_through
 
 

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.smooth._arguments import floating, positive_width
+from pliant.core.trees import floating
+from pliant.smooth._arguments import positive_width
 from pliant.smooth._kernels import kernel_of
 
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.smooth._arguments import floating, positive_width
+from pliant.core.trees import floating
+from pliant.smooth._arguments import positive_width
 from pliant.smooth._kernels import Kernel, kernel_of
 
 Function = Callable[[Array], Array]

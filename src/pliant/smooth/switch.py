@@ -5,8 +5,9 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
+from pliant.core.trees import floating
 from pliant.core.validate import positive
-from pliant.smooth._arguments import floating, one_of, positive_width
+from pliant.smooth._arguments import one_of, positive_width
 
 
 def switch(

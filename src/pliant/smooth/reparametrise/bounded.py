@@ -6,7 +6,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.smooth._arguments import floating
+from pliant.core.trees import floating
 from pliant.smooth.reparametrise._map import Map, log_sigmoid_slope
 
 

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
+from pliant.core.trees import floating
 from pliant.core.validate import positive, prng_key
-from pliant.smooth._arguments import floating, one_of
+from pliant.smooth._arguments import one_of
 
 
 def location_scale(

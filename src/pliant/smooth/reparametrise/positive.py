@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.smooth._arguments import floating, one_of
+from pliant.core.trees import floating
+from pliant.smooth._arguments import one_of
 from pliant.smooth.reparametrise._map import Map
 
 

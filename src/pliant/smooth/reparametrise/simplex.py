@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.smooth._arguments import floating
+from pliant.core.trees import floating
 from pliant.smooth.reparametrise._map import Map, log_sigmoid_slope
 
 

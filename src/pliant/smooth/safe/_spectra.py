@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from pliant.smooth._arguments import floating
+from pliant.core.trees import floating
 
 
 def symmetric(matrix: ArrayLike) -> Float[Array, "*shape n n"]:

@@ -3,7 +3,7 @@
 from jaxtyping import Array, ArrayLike, Float
 
 from pliant.core.geometry import safe_norm
-from pliant.smooth._arguments import floating
+from pliant.core.trees import floating
 from pliant.smooth.safe.arctan2 import arctan2 as _arctan2
 
 

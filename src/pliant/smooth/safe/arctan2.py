@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.smooth._arguments import floating
+from pliant.core.trees import floating
 
 
 def arctan2(y: ArrayLike, x: ArrayLike) -> Float[Array, "*shape"]:

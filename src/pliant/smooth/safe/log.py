@@ -4,7 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.smooth._arguments import floating, positive_width
+from pliant.core.trees import floating
+from pliant.smooth._arguments import positive_width
 
 
 def log(x: ArrayLike, *, floor: ArrayLike | None = None) -> Float[Array, "*shape"]:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from pliant.core.geometry import safe_norm
-from pliant.smooth._arguments import floating
+from pliant.core.trees import floating
 
 
 def box(point: ArrayLike, *, centre: ArrayLike = 0.0, lengths: ArrayLike = 1.0) -> Float[Array, "*shape"]:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from pliant.core.geometry import safe_norm
-from pliant.smooth._arguments import floating
+from pliant.core.trees import floating
 
 
 def cylinder(
