@@ -1,7 +1,8 @@
 """Numbers in a program that are monotone functions of one uniform: where a comparison with them switches, and how likely.
 
 `uniform < p`, `log(u) < ratio`, `mu + sigma * normal > barrier` are all draws of a bit whose probability is a smooth function
-of the parameters. A value is followed from the uniform it came from through operations that can be undone.
+of the parameters. A value is followed from the uniform it came from through operations that can be undone; whatever else
+it depends on is held fixed.
 """
 
 import dataclasses
@@ -10,13 +11,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
-from jax.scipy.special import erf
 from jaxtyping import Array, Float
 
+from pliant.core.inverses import FLAT, Event, Step, undone
 from pliant.core.programs import Equation
 
 # From which noise a value descends: the uniform's identity, then which part of it: see `conflict`.
 Origin = tuple[Any, ...]
+# Of a value that depends on more of the noise than the part from which it is followed.
+WHOLE = "all of it"
 STRUCTURAL = {
     "broadcast_in_dim",
     "reshape",
@@ -28,7 +31,14 @@ STRUCTURAL = {
     "copy",
     "reduce_precision",
 }
-COMPARISONS = {"lt", "le", "gt", "ge"}
+_COPIES = {"copy", "reduce_precision"}
+# Running sums and the like: an element as a function of the last number that went into it, and of those before.
+_RUNNING = {
+    "cumsum": ("add", 0.0),
+    "cumprod": ("mul", 1.0),
+    "cummax": ("max", -math.inf),
+    "cummin": ("min", math.inf),
+}
 
 
 class Source:
@@ -47,47 +57,52 @@ class Source:
 
 
 @dataclasses.dataclass(frozen=True)
-class Step:
-    """One operation on the way: its name, its other operand, and whether the value stood on the left."""
-
-    name: str
-    operand: Any = None
-    left: bool = True
-
-
-@dataclasses.dataclass(frozen=True)
 class Chain:
-    """How a value came from its uniform: `element` numbers of the uniform, and the steps since; arrays of its shape."""
+    """How a value came from its uniform: in pass `iteration` of the loops around, from `element`, by `steps`; of its shape."""
 
     source: Source
     origin: Origin
+    iteration: Array
     element: Array
     steps: tuple[Step, ...] = ()
 
     @property
     def arrays(self) -> list[Array]:
         """Every array that has the value's shape."""
-        return [self.element, *(step.operand for step in self.steps if step.operand is not None)]
+        return [self.iteration, self.element, *(operand for step in self.steps for operand in step.operands)]
+
+    @property
+    def flat(self) -> bool:
+        """Whether there are thresholds that many values of the uniform meet at once."""
+        return any(step.name in FLAT for step in self.steps)
 
     def over(self, arrays: Sequence[Array], origin: Origin | None = None) -> "Chain":
         """The chain of a rearranged value, from its rearranged arrays."""
-        element, *rest = arrays
-        operands = iter(rest)
-        steps = (s if s.operand is None else dataclasses.replace(s, operand=next(operands)) for s in self.steps)
-        return Chain(self.source, origin or self.origin, element, tuple(steps))
+        iteration, element, *rest = arrays
+        others = iter(rest)
+        steps = (dataclasses.replace(s, operands=tuple(next(others) for _ in s.operands)) for s in self.steps)
+        return Chain(self.source, origin or self.origin, iteration, element, tuple(steps))
 
-    def then(self, step: Step) -> "Chain":
-        """The chain one operation further."""
-        return dataclasses.replace(self, steps=(*self.steps, step))
+    def map(self, function: Callable[[Array], Array], origin: Origin | None = None) -> "Chain":
+        """The chain of a value that was rearranged by `function`."""
+        return self.over([function(array) for array in self.arrays], origin)
 
-    def uniform_at(self, threshold: Float[Array, "..."]) -> tuple[Float[Array, "..."], Array]:
-        """The uniform at which the value equals `threshold`, in [0, 1], and whether the value rises with it."""
-        rises = jnp.bool_(True)
+    def then(self, name: str, *operands: Any, left: bool = True) -> "Chain":
+        """The chain one operation further; other operands are spread over the result."""
+        shape = jnp.broadcast_shapes(self.element.shape, *map(jnp.shape, operands))
+        wide = [jnp.broadcast_to(operand, shape) for operand in operands]
+        step = Step(name, tuple(wide), left)
+        spread = self.map(lambda array: jnp.broadcast_to(array, shape))
+        return dataclasses.replace(spread, steps=(*spread.steps, step))
+
+    def reaches(self, threshold: Float[Array, "..."], inclusive: Any = True) -> tuple[Array, Array]:
+        """The uniform at which the value reaches `threshold`, in [0, 1], and the chance that it does."""
+        event = Event(threshold, inclusive)
         for step in reversed(self.steps):
-            threshold, rising = _UNDO[step.name](threshold, step)
-            rises = rises == rising
-        inside = (threshold > 0) & (threshold < 1)
-        return jnp.where(inside, threshold, jnp.where(threshold >= 1, 1.0, 0.0)), rises
+            event = event.before(step)
+        inside = (event.threshold > 0) & (event.threshold < 1)
+        uniform = jnp.where(inside, event.threshold, jnp.where(event.threshold >= 1, 1.0, 0.0))
+        return uniform, jnp.where(event.rises, 1 - uniform, uniform)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,102 +127,123 @@ def lift(operand: Any) -> Value:
 def conflict(origin: Origin, others: frozenset[Origin]) -> bool:
     """Whether a value may depend on the part of the noise that `origin` names.
 
-    An origin is a path into an array of noise: its identity, then intervals along axes or the loop that walks over it.
-    Paths part where their intervals do not meet.
+    An origin is a path into an array of noise: its identity, then what was done to the array on the way: intervals that
+    were cut out, loops that walk over it, changes of shape. Paths of one noise part where their intervals do not meet.
     """
     return any(_meet(origin, other) for other in others)
 
 
 def _meet(one: Origin, other: Origin) -> bool:
-    for a, b in zip(one, other, strict=False):
+    if one[:2] != other[:2]:
+        return False
+    for a, b in zip(one[2:], other[2:], strict=False):
         if a != b:
-            intervals = isinstance(a, tuple) and isinstance(b, tuple)
-            return intervals and all(
-                low < top and bottom < high for (low, high), (bottom, top) in zip(a, b, strict=True)
-            )
+            cut = isinstance(a, tuple) and isinstance(b, tuple) and len(a) == len(b)
+            return not cut or all(low < top and bottom < high for (low, high), (bottom, top) in zip(a, b, strict=True))
     return True
 
 
 def follow(equation: Equation, operands: Sequence[Value]) -> Chain | None:
     """The chain of an equation's result, where it has one; None where the operation cannot be undone."""
-    tagged = [operand for operand in operands if operand.chain is not None]
+    tagged = [place for place, operand in enumerate(operands) if operand.chain is not None]
     if len(tagged) != 1 or not jnp.issubdtype(equation.results[0].dtype, jnp.floating):
         return None
-    chain = tagged[0].chain
+    (place,) = tagged
+    chain = operands[place].chain
     assert chain is not None
     if math.prod(equation.results[0].shape) > chain.element.size:
         # One number in several places.
         chain.source.shared = True
     if equation.name in STRUCTURAL and len(operands) == 1:
-        arrays = [equation.evaluate([array])[0] for array in chain.arrays]
-        return chain.over(arrays, _part(equation, chain.origin))
+        return chain.map(lambda array: equation.evaluate([array])[0], _part(equation, chain.origin))
     if equation.name == "convert_element_type":
         return chain
-    if equation.name not in _UNDO:
+    others = [operand for operand in operands if operand.chain is not chain]
+    if any(conflict(chain.origin, other.random) for other in others):
         return None
-    left = operands[0] is tagged[0]
-    if len(operands) == 1:
-        return chain.then(Step(equation.name))
-    other = operands[1 if left else 0]
-    if conflict(chain.origin, other.random) or (equation.name == "div" and not left):
+    # What many values of the uniform give alike must not switch by other noise: that jump would belong to nobody.
+    # What chooses is a draw of its own.
+    given = others[1:] if equation.name == "select_n" else others
+    if any(other.random for other in given) and (chain.flat or equation.name in (*FLAT, "select_n", "clamp")):
         return None
-    return _joined(equation, chain, other, left)
-
-
-def _joined(equation: Equation, chain: Chain, other: Value, left: bool) -> Chain:
-    shape = equation.results[0].shape
-    spread = chain.over([jnp.broadcast_to(array, shape) for array in chain.arrays])
-    return spread.then(Step(equation.name, jnp.broadcast_to(other.value, shape), left))
+    rule = _RULES.get(equation.name, _operation)
+    return rule(equation, chain, operands, place)
 
 
 def _part(equation: Equation, origin: Origin) -> Origin:
-    if equation.name != "slice":
+    if equation.name in _COPIES:
         return origin
+    if equation.name != "slice" or equation.parameters["strides"]:
+        return (*origin, (equation.name, str(equation.operands[0].shape), str(equation.parameters)))
     bounds = zip(equation.parameters["start_indices"], equation.parameters["limit_indices"], strict=True)
     return (*origin, tuple((int(low), int(high)) for low, high in bounds))
 
 
-def _far(like: Any) -> Any:
-    """Further than any threshold, and small enough to be multiplied."""
-    return jnp.asarray(-(float(jnp.finfo(jnp.result_type(like)).max) ** 0.25), jnp.result_type(like))
+def _operation(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain | None:
+    """An operation of one or two operands on every element."""
+    if not undone(equation.name) or (equation.name in ("div", "pow") and place == 1):
+        return None
+    return chain.then(equation.name, *(x.value for i, x in enumerate(operands) if i != place), left=place == 0)
 
 
-def _safe_log(t: Any) -> Any:
-    return jnp.where(t > 0, jnp.log(jnp.where(t > 0, t, 1.0)), _far(t))
+def _clamp(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain | None:
+    low, _, high = (operand.value for operand in operands)
+    return chain.then("max", low).then("min", high) if place == 1 else None
 
 
-def _add(t: Any, step: Step) -> tuple[Any, Any]:
-    return t - step.operand, True
+def _select(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain | None:
+    """A choice between two, by what does not depend on the uniform."""
+    if place == 0 or len(operands) != 3:
+        return None
+    which, other = operands[0].value, operands[3 - place].value
+    return chain.then("select", jnp.asarray(which, int) == place - 1, other)
 
 
-def _subtract(t: Any, step: Step) -> tuple[Any, Any]:
-    return (t + step.operand, True) if step.left else (step.operand - t, False)
+def _running(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain:
+    """A running sum: what was summed before stands beside the element."""
+    name, neutral = _RUNNING[equation.name]
+    axis, backward = equation.parameters["axis"], equation.parameters["reverse"]
+    (so_far,) = equation.evaluate([operands[0].value])
+    size = so_far.shape[axis]
+    rolled = jnp.roll(so_far, -1 if backward else 1, axis)
+    index = jnp.arange(size).reshape([-1 if i == axis else 1 for i in range(so_far.ndim)])
+    chain.source.shared = True
+    return chain.then(name, jnp.where(index == (size - 1 if backward else 0), neutral, rolled))
 
 
-def _multiply(t: Any, step: Step) -> tuple[Any, Any]:
-    return t / step.operand, step.operand > 0
+def _sum(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain | None:
+    """A sum as a function of the first of its terms."""
+    axes, summed = equation.parameters["axes"], operands[0].value
+    if any(summed.shape[axis] == 0 for axis in axes):
+        return None
+    at = tuple(0 if axis in axes else slice(None) for axis in range(summed.ndim))
+    first = chain.map(lambda array: array[at], (*chain.origin, "the first of a sum"))
+    return first.then("add", jnp.sum(summed, axis=axes) - summed[at])
 
 
-def _divide(t: Any, step: Step) -> tuple[Any, Any]:
-    return t * step.operand, step.operand > 0
+def _product(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain | None:
+    """A matrix times a vector of noise: every row as a function of the number that weighs most in it."""
+    contracted, batches = equation.parameters["dimension_numbers"]
+    if any(batches) or chain.element.ndim != 1 or len(contracted[0]) != 1:
+        return None
+    matrix = jnp.moveaxis(operands[1 - place].value, contracted[1 - place][0], -1)
+    heaviest = jnp.argmax(jnp.abs(matrix), axis=-1)
+    weight = jnp.take_along_axis(matrix, heaviest[..., None], axis=-1)[..., 0]
+    (product,) = equation.evaluate([operand.value for operand in operands])
+    chain.source.shared = True
+    one = chain.map(lambda array: array[heaviest]).then("mul", weight)
+    return one.then("add", product - weight * operands[place].value[heaviest])
 
 
-def _unary(inverse: Callable) -> Callable:
-    return lambda t, step: (inverse(t), True)
-
-
-_UNDO: dict[str, Callable[[Any, Step], tuple[Any, Any]]] = {
-    "add": _add,
-    "sub": _subtract,
-    "mul": _multiply,
-    "div": _divide,
-    "neg": lambda t, step: (-t, False),
-    "log": _unary(jnp.exp),
-    "exp": _unary(_safe_log),
-    "log1p": _unary(jnp.expm1),
-    "expm1": _unary(lambda t: _safe_log(1 + t)),
-    "erf_inv": _unary(erf),
-    "sqrt": _unary(lambda t: jnp.maximum(t, 0) ** 2),
-    "logistic": _unary(lambda t: _safe_log(t) - _safe_log(1 - t)),
-    "tanh": _unary(lambda t: 0.5 * (_safe_log(1 + t) - _safe_log(1 - t))),
+_RULES: dict[str, Callable[[Equation, Chain, Sequence[Value], int], Chain | None]] = {
+    "clamp": _clamp,
+    "select_n": _select,
+    "reduce_sum": _sum,
+    "dot_general": _product,
+    **dict.fromkeys(_RUNNING, _running),
 }
+
+
+def whole(equation: Equation) -> bool:
+    """Whether results depend on other numbers of the noise than those that they are followed from."""
+    return equation.name in _RUNNING or equation.name == "dot_general"
