@@ -143,6 +143,22 @@ def _meet(one: Origin, other: Origin) -> bool:
     return True
 
 
+def decides(value: Value, other: Value) -> bool:
+    """Whether `value` is a function of one uniform on which `other` does not depend."""
+    return value.chain is not None and not conflict(value.chain.origin, other.random)
+
+
+def is_shared(value: Value) -> bool:
+    return value.chain is not None and value.chain.source.shared
+
+
+def share(values: Sequence[Value]) -> None:
+    """These values go where they are not followed: their noise is used by more than a comparison."""
+    for value in values:
+        if value.chain is not None:
+            value.chain.source.shared = True
+
+
 def follow(equation: Equation, operands: Sequence[Value]) -> Chain | None:
     """The chain of an equation's result, where it has one; None where the operation cannot be undone."""
     tagged = [place for place, operand in enumerate(operands) if operand.chain is not None]

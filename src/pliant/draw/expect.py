@@ -40,13 +40,16 @@ def expect(
       "replay": the program is run again with one draw swapped and all keys the same, as often as `replays` says;
       "measure_valued": pairs from weak derivatives, two runs each; a draw and its replacements are independent;
       "score": the score function with a leave-one-out baseline over `runs`;
-      "auto": the least variance x seconds of these, measured at `pilot`; "replay" where no pilot is given.
+      "auto": the least variance x seconds of these, measured at `pilot`, once, when `expect` is called; without a pilot
+      it is "replay" at every call, whatever it would have measured: the result depends on arguments and key alone.
     - `runs`: independent runs that a call averages: 1 by default, 10 for "score".
     - `replays`: how many swaps a run makes at most, chosen by the size of their weights where there are more alternatives.
     - `max_steps`: steps that a while loop which draws takes at most; a longer one is an error at run time.
     - `jumps`: "raise" refuses a jump (comparison, floor, argmax ...) in random numbers that depend on the parameters and whose
       probability is not known; "ignore" leaves its contribution out: right where nothing jumps, a kink for example.
-    - `pilot`: parameters and a key to measure estimators at, once, here.
+    - `pilot`: parameters and a key for "auto" to measure estimators at. It compiles five of them (some ten seconds) and
+      runs 256 derivatives of each; what was chosen is `S.estimator` and `S.options.replays`. Take another key than those
+      of the estimates.
 
     **Raises** ValueError for a bad argument; `NotApplicable` when called, where a jump cannot be followed; TypeError for a
     second derivative.

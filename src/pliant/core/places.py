@@ -1,0 +1,57 @@
+"""What is told from a program's operations without running them: where it draws, and where it jumps."""
+
+from collections.abc import Callable
+
+from pliant.core.activity import inexact
+from pliant.core.chains import Value
+from pliant.core.draws import DRAW
+from pliant.core.programs import Call, Equation, Program, While
+
+GENERATORS = {"random_bits", "random_gamma", "threefry2x32", "rng_bit_generator", "rng_uniform"}
+_STEPS = {"floor", "ceil", "round", "sign"}
+# They switch on a set without measure.
+_HARMLESS = {"eq", "ne", "is_finite"}
+
+
+def is_uniform(equation: Equation) -> bool:
+    return equation.name == "jit" and equation.parameters.get("name") == "_uniform" and len(equation.inputs) == 3
+
+
+def interesting(equation: Equation, values: list[Value]) -> bool:
+    """Whether there is something inside that must be seen."""
+    if isinstance(equation.structure, While):
+        return any(v.active for v in values) and any(map(draws, equation.programs))
+    if any(map(draws, equation.programs)):
+        return True
+    chained = equation.name == "jit" and any(v.chain is not None for v in values)
+    moving = any(v.active for v in values) and any(v.random for v in values)
+    jumping = moving and any(holds(p, jumps) for p in equation.programs)
+    custom = isinstance(equation.structure, Call) and equation.structure.custom
+    return chained or (jumping and not custom)
+
+
+def jumps(equation: Equation) -> bool:
+    """Whether the result is a step function of the operands: every number that is not real, but for what is harmless."""
+    if equation.name in _STEPS:
+        return True
+    counted = not all(map(inexact, equation.results)) and any(map(inexact, equation.operands))
+    return counted and equation.name not in _HARMLESS and not equation.programs
+
+
+def draws(program: Program) -> bool:
+    return holds(program, lambda equation: equation.name in (DRAW, *GENERATORS))
+
+
+def holds(program: Program, wanted: Callable[[Equation], bool]) -> bool:
+    """Whether one such equation is anywhere inside."""
+    return any(wanted(e) or any(holds(inner, wanted) for inner in e.programs) for e in program.equations)
+
+
+def unrecognised(equation: Equation) -> str:
+    where = f" ({equation.place}: `{equation.place.text}`)" if equation.place else ""
+    return (
+        f"`{equation.name}`{where} compares a random number that depends on the parameters, and jumps where the outcome "
+        "switches; it is no monotone function of one uniform or normal number, so that the probability of its outcome is "
+        "not known. Draw it explicitly (`pliant.draw.bernoulli`, `draw.categorical` ...), compare within the step that "
+        'draws the noise, or pass `jumps="ignore"` where both sides of the comparison give the same value.'
+    )
