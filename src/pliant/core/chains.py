@@ -8,7 +8,7 @@ it depends on is held fixed.
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -42,11 +42,14 @@ _RUNNING = {
 
 
 class Source:
-    """One `jax.random.uniform` of a program. `shared`: whether a number of it is used by more than one comparison."""
+    """One `jax.random.uniform` of a program. `shared`: whether a number of it is used by more than one comparison.
+
+    `chosen`: whether an index was chosen by it, for which there is no threshold that it could be moved to.
+    """
 
     def __init__(self, site: int, iteration: Any):
         self.site, self.iteration = site, iteration
-        self.shared = False
+        self.shared, self.chosen = False, False
         self.compared: dict[int, Origin] = {}
 
     def compare(self, origin: Origin, site: int) -> None:
@@ -105,18 +108,31 @@ class Chain:
         return uniform, jnp.where(event.rises, 1 - uniform, uniform)
 
 
+class Followed(Protocol):
+    """What is known of a number that was followed from its noise: see `Chain`."""
+
+    @property
+    def source(self) -> Source: ...
+    @property
+    def origin(self) -> Origin: ...
+    @property
+    def flat(self) -> bool: ...
+
+
 @dataclasses.dataclass(frozen=True)
 class Value:
     """A number of a program with what is known of it.
 
     **Fields**: `value`; `random`: the noise that it descends from; `active`: whether it has a derivative by the parameters;
-    `chain`: how it came from one uniform, where it did so monotonically.
+    `chain`: how it came from one uniform, where it did so monotonically; `lumped`: whether it may be one number with a
+    probability, as a waiting time is zero.
     """
 
     value: Any
     random: frozenset[Origin] = frozenset()
     active: bool = False
-    chain: Chain | None = None
+    chain: Followed | None = None
+    lumped: bool = False
 
 
 def lift(operand: Any) -> Value:
@@ -145,7 +161,9 @@ def _meet(one: Origin, other: Origin) -> bool:
 
 def decides(value: Value, other: Value) -> bool:
     """Whether `value` is a function of one uniform on which `other` does not depend."""
-    return value.chain is not None and not conflict(value.chain.origin, other.random)
+    if value.chain is None or (value.chain.flat and other.random):
+        return False
+    return not conflict(value.chain.origin, other.random)
 
 
 def is_shared(value: Value) -> bool:
@@ -161,12 +179,13 @@ def share(values: Sequence[Value]) -> None:
 
 def follow(equation: Equation, operands: Sequence[Value]) -> Chain | None:
     """The chain of an equation's result, where it has one; None where the operation cannot be undone."""
-    tagged = [place for place, operand in enumerate(operands) if operand.chain is not None]
-    if len(tagged) != 1 or not jnp.issubdtype(equation.results[0].dtype, jnp.floating):
+    tagged = [place for place, operand in enumerate(operands) if isinstance(operand.chain, Chain)]
+    if not tagged or not jnp.issubdtype(equation.results[0].dtype, jnp.floating):
         return None
-    (place,) = tagged
+    # Of several noises that meet, one is followed and the others are held.
+    place = min(tagged, key=lambda i: is_shared(operands[i]))
     chain = operands[place].chain
-    assert chain is not None
+    assert isinstance(chain, Chain)
     if math.prod(equation.results[0].shape) > chain.element.size:
         # One number in several places.
         chain.source.shared = True
@@ -174,7 +193,7 @@ def follow(equation: Equation, operands: Sequence[Value]) -> Chain | None:
         return chain.map(lambda array: equation.evaluate([array])[0], _part(equation, chain.origin))
     if equation.name == "convert_element_type":
         return chain
-    others = [operand for operand in operands if operand.chain is not chain]
+    others = [operand for i, operand in enumerate(operands) if i != place]
     if any(conflict(chain.origin, other.random) for other in others):
         return None
     # What many values of the uniform give alike must not switch by other noise: that jump would belong to nobody.

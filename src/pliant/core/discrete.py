@@ -55,6 +55,11 @@ class Simulation:
     def interpret(self, interpreter: Interpreter, parameters: Sequence[Any]) -> tuple[list[Any], Any]:
         """The outputs, and what the interpreter has written."""
         results = interpreter.run(self.program, [Value(x, active=True) for x in parameters])
+        if interpreter.strict and any(source.chosen and source.shared for source in interpreter.sources):
+            raise NotApplicable(
+                "The noise of a choice by `argmax`, as `jax.random.categorical` makes it, is used elsewhere too, and nothing "
+                "says what it would be had another index come out: draw the index by `pliant.draw.categorical`."
+            )
         return [_real(result.value) for result in results], interpreter.entries()
 
     def interpreter(self, kind: Callable[..., Interpreter], *arguments: Any) -> Any:

@@ -1,45 +1,28 @@
 """An interpreter of programs that draw: what is known of every number, and where a draw or a threshold is met."""
 
 import abc
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array
 
 from pliant.core.activity import inexact
-from pliant.core.chains import COMPARISONS, Chain, Source, Step, Value, decides, follow, is_shared, lift, share
-from pliant.core.draws import DRAW, GUARD, Family, uniforms
+from pliant.core.chains import WHOLE, Chain, Source, Value, decides, follow, lift, share, whole
+from pliant.core.crossings import COMPARISONS, compared, digit, matched, side_that_decides
+from pliant.core.draws import DRAW, GUARD, Categorical, Family, uniforms
 from pliant.core.errors import NotApplicable
-from pliant.core.places import GENERATORS, interesting, is_uniform, jumps, unrecognised
+from pliant.core.events import Digit, Drawn, Threshold
+from pliant.core.extremes import extreme
+from pliant.core.places import EQUALITIES, GENERATORS, interesting, is_uniform, jumps, lumped, lumps, unrecognised
 from pliant.core.programs import Equation
+from pliant.core.recognised import choice, sampler
+from pliant.core.stairs import Edges, stairs
 from pliant.core.walker import ANYTHING, Walker
 
-
-@dataclasses.dataclass(frozen=True)
-class Drawn:
-    """A draw met on the way: `value` and `parameters` flat over `element`, with its place in the run."""
-
-    family: Family
-    site: int
-    iteration: Any
-    key: Any
-    value: Any
-    parameters: Sequence[Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Threshold:
-    """A comparison met on the way: it came out `value`, being true with probability `chance`."""
-
-    site: int
-    iteration: Any
-    value: Any
-    chance: Any
-    uniform: Any
-    element: Any
-    source: Source
+# What is folded into the key of one of JAX's samplers for what else it could have drawn.
+_ALTERNATIVES = 0xA17
 
 
 class Interpreter(Walker):
@@ -58,8 +41,12 @@ class Interpreter(Walker):
         """What the draw gives, flat; entries of the book may be made."""
 
     def at_threshold(self, threshold: Threshold) -> Any:
-        """What the comparison gives."""
+        """Whether the threshold is reached."""
         return threshold.value
+
+    def at_digit(self, digit: Digit) -> Any:
+        """What the whole number is."""
+        return digit.value
 
     def taped(self, draw: Callable[[], Any]) -> Any:
         """Numbers that are the same in every run: functions of keys that no draw has a say in."""
@@ -77,15 +64,27 @@ class Interpreter(Walker):
             return values
         if is_uniform(equation):
             return [self._uniform(equation, values)]
+        active = any(v.active for v in values)
+        law = sampler(equation)
+        if law is not None and active:
+            return [self._sampled(equation, values, law)]
+        chances = choice(equation, values) if active else None
+        if chances is not None:
+            return [self._chosen(equation, values, chances)]
+        step = stairs(equation, [v.value for v in values]) if active else None
+        if step is not None and decides(values[step[0]], values[0] if step[0] else Value(None)):
+            return [self._digit(equation, values, *step)]
         if equation.structure is not None and interesting(equation, values):
             return self.inside(equation, values)
-        if equation.name in COMPARISONS and any(v.active for v in values):
+        if equation.name in COMPARISONS and active:
             return [self._compare(equation, values)]
+        if equation.name in EQUALITIES and active and any(v.lumped and v.random for v in values):
+            return [self._equal(equation, values)]
         return self._plain(equation, values)
 
     def _plain(self, equation: Equation, values: list[Value]) -> list[Value]:
         """An operation as it is, with what is known of its results."""
-        chain = follow(equation, values)
+        chain = follow(equation, values) or extreme(equation, values)
         random = frozenset().union(*(v.random for v in values))
         active = any(v.active for v in values) and equation.name != "stop_gradient"
         for value in values:
@@ -97,8 +96,11 @@ class Interpreter(Walker):
             raise NotApplicable(unrecognised(equation))
         if equation.name in GENERATORS:
             random |= {ANYTHING}
+        if chain is not None and whole(equation):
+            random |= {(*chain.origin, WHOLE)}
         results = equation.evaluate([v.value for v in values])
-        return [Value(result, random, active and inexact(result), chain) for result in results]
+        in_lumps = lumps(equation, values)
+        return [Value(result, random, active and inexact(result), chain, in_lumps) for result in results]
 
     def _draw(self, equation: Equation, values: list[Value]) -> Value:
         key, *parameters = values
@@ -115,6 +117,31 @@ class Interpreter(Walker):
         drawn = Drawn(family, site, self.iteration, key.value.reshape(-1), result.reshape(-1), flat)
         return Value(self.at_draw(drawn).reshape(result.shape), random)
 
+    def _sampled(self, equation: Equation, values: list[Value], law: Family) -> Value:
+        """What one of JAX's samplers has drawn."""
+        key, parameter = values
+        (result,) = equation.evaluate([key.value, jax.lax.stop_gradient(parameter.value)])
+        share([parameter])
+        keys = jax.random.split(jax.random.fold_in(key.value, _ALTERNATIVES), result.size)
+        return self._met(equation, values, law, keys, result, parameter.value.reshape(-1))
+
+    def _chosen(self, equation: Equation, values: list[Value], chances: Array) -> Value:
+        """The index of the largest of what Gumbel's noise was added to."""
+        (result,) = equation.evaluate([values[0].value])
+        chain = values[0].chain
+        assert chain is not None
+        chain.source.chosen = True
+        # The alternatives of an index are all there are: no key is needed.
+        keys = jax.random.split(jax.random.key(0), result.size)
+        return self._met(equation, values, Categorical(), keys, result, chances.reshape(-1, chances.shape[-1]))
+
+    def _met(
+        self, equation: Equation, values: list[Value], law: Family, keys: Any, result: Array, parameter: Array
+    ) -> Value:
+        drawn = Drawn(law, self.site(equation), self.iteration, keys, result.reshape(-1), [parameter])
+        random = frozenset().union(*(v.random for v in values)) | {ANYTHING}
+        return Value(self.at_draw(drawn).astype(result.dtype).reshape(result.shape), random)
+
     def _uniform(self, equation: Equation, values: list[Value]) -> Value:
         key, low, high = values
         source = Source(self.site(equation), self.iteration)
@@ -124,7 +151,8 @@ class Interpreter(Walker):
         lowest, width = (_like(bound, drawn) for bound in (low.value, high.value - low.value))
         moved = self.at_uniform(source, drawn, lowest + width * self._moved(source, element, drawn))
         origin = (source.site, id(source))
-        chain = Chain(source, origin, element, (Step("mul", width), Step("add", lowest)))
+        pass_of_loops = jnp.broadcast_to(self.iteration, drawn.shape)
+        chain = Chain(source, origin, pass_of_loops, element).then("mul", width).then("add", lowest)
         return Value(moved, key.random | {origin}, low.active or high.active, chain)
 
     def _moved(self, source: Source, element: Any, drawn: Any) -> Any:
@@ -136,33 +164,38 @@ class Interpreter(Walker):
 
     def _compare(self, equation: Equation, values: list[Value]) -> Value:
         """A comparison of two numbers, at least one of them with a derivative."""
-        result = equation.evaluate([v.value for v in values])[0]
         random = frozenset().union(*(v.random for v in values))
-        sides = [i for i in (0, 1) if decides(values[i], values[1 - i])]
-        side = min(sides, key=lambda i: is_shared(values[i]), default=None)
+        side = side_that_decides(values)
         if side is None:
             if random and self.strict and not equation.special:
                 raise NotApplicable(unrecognised(equation))
             share(values)
-            return Value(result, random)
+            return Value(equation.evaluate([v.value for v in values])[0], random)
         share([values[1 - side]])
-        return Value(self._switch(equation, values, side, result), random)
+        return Value(compared(equation, values, side, self._here(equation), self.at_threshold), random)
 
-    def _switch(self, equation: Equation, values: list[Value], side: int, result: Any) -> Any:
-        chain, threshold = values[side].chain, jnp.broadcast_to(values[1 - side].value, result.shape)
-        assert chain is not None
-        chain.source.compare(chain.origin, self.site(equation))
-        chain.source.shared |= result.size > chain.element.size
-        wide = chain.over([jnp.broadcast_to(array, result.shape) for array in chain.arrays])
-        uniform, rises = wide.uniform_at(threshold)
-        # `value < threshold` is true below the switch where the value rises with its uniform.
-        below = jnp.broadcast_to(rises == ((equation.name in ("lt", "le")) == (side == 0)), result.shape)
-        chance, element = jnp.where(below, uniform, 1 - uniform), wide.element.reshape(-1)
-        met = Threshold(
-            self.site(equation), self.iteration, result.reshape(-1), chance.reshape(-1), uniform.reshape(-1), element,
-            chain.source,
-        )  # fmt: skip
-        return self.at_threshold(met).reshape(result.shape)
+    def _equal(self, equation: Equation, values: list[Value]) -> Value:
+        """Whether a number that may be one with a probability is: it reaches the other one and does not pass it."""
+        random = frozenset().union(*(v.random for v in values))
+        side = side_that_decides(values)
+        same = equation.inputs[0] is equation.inputs[1]
+        if side is None and not same and self.strict and not equation.special:
+            raise NotApplicable(lumped(equation))
+        if side is None or same:
+            return self._plain(equation, values)
+        equal = matched(values, side, self.site(equation), self.site(equation, "beyond"), self.iteration, self.at_threshold)
+        return Value(equal if equation.name == "eq" else ~equal, random)
+
+    def _digit(self, equation: Equation, values: list[Value], place: int, edges: Edges) -> Value:
+        """A whole number that is a step function of a number with a derivative."""
+        (result,) = equation.evaluate([v.value for v in values])
+        random = frozenset().union(*(v.random for v in values))
+        share([v for v in values if v is not values[place]])
+        found = self.at_digit(digit(result, values[place], edges, self._here(equation)))
+        return Value(found.astype(result.dtype).reshape(result.shape), random)
+
+    def _here(self, equation: Equation) -> tuple[int, Any]:
+        return self.site(equation), self.iteration
 
 
 def _like(bound: Any, drawn: Any) -> Any:

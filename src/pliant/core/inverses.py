@@ -71,6 +71,11 @@ def _safe_log(t: Any) -> Any:
     return jnp.where(t > 0, jnp.log(jnp.where(t > 0, t, 1.0)), far(t))
 
 
+def _safe_exp(t: Any) -> Any:
+    """Not further up than `far` is down: what is beyond has no derivative, and infinity times zero would be none."""
+    return jnp.exp(jnp.minimum(t, jnp.log(-far(t))))
+
+
 def _subtract(t: Any, step: Step) -> tuple[Any, Any]:
     (other,) = step.operands
     return (t + other, True) if step.left else (other - t, False)
@@ -102,16 +107,16 @@ _UNDO: dict[str, Callable[[Any, Step], tuple[Any, Any]]] = {
     "div": lambda t, step: (t * step.operands[0], step.operands[0] > 0),
     "pow": _power,
     "neg": lambda t, step: (-t, False),
-    "log": _unary(jnp.exp),
+    "log": _unary(_safe_exp),
     "exp": _unary(_safe_log),
     "exp2": _unary(lambda t: _safe_log(t) / jnp.log(jnp.asarray(2.0, t.dtype))),
-    "log1p": _unary(jnp.expm1),
+    "log1p": _unary(lambda t: jnp.expm1(jnp.minimum(t, jnp.log(-far(t))))),
     "expm1": _unary(lambda t: _safe_log(1 + t)),
     "erf_inv": _unary(erf),
     "sqrt": _unary(lambda t: jnp.maximum(t, 0) ** 2),
     "cbrt": _unary(lambda t: t**3),
     "sinh": _unary(jnp.arcsinh),
-    "asinh": _unary(jnp.sinh),
+    "asinh": _unary(lambda t: jnp.sinh(jnp.clip(t, -jnp.log(-far(t)), jnp.log(-far(t))))),
     "logistic": _unary(lambda t: _safe_log(t) - _safe_log(1 - t)),
     "tanh": _unary(lambda t: 0.5 * (_safe_log(1 + t) - _safe_log(1 - t))),
 }

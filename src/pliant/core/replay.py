@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from pliant.core.chains import Source
-from pliant.core.interpreter import Drawn, Interpreter, Threshold
+from pliant.core.events import Digit, Drawn, Edge, Noise, Threshold
+from pliant.core.interpreter import Interpreter
 
 # What is folded into a draw's key for the numbers that its alternatives need.
 _FRESH = 0x5EA
@@ -76,16 +77,28 @@ class Recorder(Interpreter):
         self._write(drawn, wide(element), wide(drawn.value), plus, minus, amplitude, (-1, 0, 0, 0.0))
         return drawn.value
 
+    def at_digit(self, digit: Digit) -> Any:
+        k = digit.value
+        self._edge(digit, k, k - 1, digit.low)
+        self._edge(digit, k + 1, k, digit.high)
+        return k
+
+    def _edge(self, digit: Digit, plus: Any, minus: Any, edge: Edge) -> None:
+        element = jnp.arange(plus.shape[0], dtype=jnp.int32)
+        possible = edge.beside > 0
+        amplitude = jnp.where(possible, edge.above / jnp.where(possible, edge.beside, 1.0), 0.0)
+        self._write(digit, element, digit.value, plus, minus, amplitude, _moved(digit.noise, edge.uniform))
+
     def at_threshold(self, threshold: Threshold) -> Any:
         value = threshold.value.astype(jnp.int32)
         element, one, zero = jnp.arange(value.shape[0], dtype=jnp.int32), jnp.ones_like(value), jnp.zeros_like(value)
-        source, uniform = threshold.source, jax.lax.stop_gradient(threshold.uniform)
-        noise = source.site, source.iteration, threshold.element, uniform
-        self._write(threshold, element, value, one, zero, threshold.chance, noise)
+        self._write(
+            threshold, element, value, one, zero, threshold.chance, _moved(threshold.noise, threshold.uniform)
+        )
         return threshold.value
 
     def _write(
-        self, met: Drawn | Threshold, element: Any, drawn: Any, plus: Any, minus: Any, amplitude: Any, noise: tuple
+        self, met: Drawn | Threshold | Digit, element: Any, drawn: Any, plus: Any, minus: Any, amplitude: Any, noise: tuple
     ) -> None:
         whole = lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.int32), amplitude.shape).reshape(-1)
         *place, uniform = noise
@@ -97,6 +110,11 @@ class Recorder(Interpreter):
         columns.append(jnp.broadcast_to(jnp.asarray(uniform, amplitude.dtype), amplitude.shape).reshape(-1))
         fields = [field.name for field in dataclasses.fields(Units)]
         self.book.append(Units(**dict(zip(fields, columns, strict=True))))
+
+
+def _moved(noise: Noise, uniform: Any) -> tuple:
+    """Which number of the noise is put where."""
+    return noise.source.site, noise.iteration, noise.element, jax.lax.stop_gradient(uniform)
 
 
 class WeakRecorder(Recorder):
@@ -113,10 +131,16 @@ class Scorer(Interpreter):
         return drawn.value
 
     def at_threshold(self, threshold: Threshold) -> Any:
-        chance = jnp.where(threshold.value, threshold.chance, 1 - threshold.chance)
+        self._note(jnp.where(threshold.value, threshold.chance, 1 - threshold.chance))
+        return threshold.value
+
+    def at_digit(self, digit: Digit) -> Any:
+        self._note(digit.chance)
+        return digit.value
+
+    def _note(self, chance: Any) -> None:
         possible = chance > 0
         self.book.append(jnp.where(possible, jnp.log(jnp.where(possible, chance, 1.0)), 0.0))
-        return threshold.value
 
 
 class Swapper(Interpreter):
@@ -137,6 +161,9 @@ class Swapper(Interpreter):
 
     def at_threshold(self, threshold: Threshold) -> Any:
         return self._swapped(threshold, threshold.value)
+
+    def at_digit(self, digit: Digit) -> Any:
+        return self._swapped(digit, digit.value)
 
     def _swapped(self, met: Any, value: Any) -> Any:
         here = (self.swap.site == met.site) & (self.swap.iteration == met.iteration)

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from pliant.core.activity import inexact, reach, settled
-from pliant.core.chains import Value, lift, share
+from pliant.core.chains import WHOLE, Chain, Value, lift, share
 from pliant.core.errors import NotApplicable
-from pliant.core.places import draws
+from pliant.core.places import draws, may_lump
 from pliant.core.programs import Branch, Call, Equation, Program, Scan, While
 
 # From where a number descends that a loop or a branch gives.
@@ -57,9 +57,9 @@ class Walker(abc.ABC):
         """All that was written, as one; None where there was nothing to write."""
         return _joined(self.book)
 
-    def site(self, equation: Equation) -> int:
-        """The number of this place."""
-        return self.sites.setdefault((*self.path, id(equation.raw)), len(self.sites))
+    def site(self, equation: Equation, *part: str) -> int:
+        """The number of this place, or of a part of it."""
+        return self.sites.setdefault((*self.path, id(equation.raw), *part), len(self.sites))
 
     def inside(self, equation: Equation, values: list[Value]) -> list[Value]:
         """The results of an operation that holds programs."""
@@ -96,41 +96,52 @@ class Walker(abc.ABC):
         self.book, self.taping = self.book + books, taping
         random = frozenset().union(*(v.random for v in values)) | {ANYTHING}
         active = any(v.active for v in operands)
-        return [Value(result, random, active and inexact(result)) for result in results]
+        return [Value(result, random, active and inexact(result), lumped=True) for result in results]
 
     def _apart(self, body: Program, operands: list[Value]) -> tuple[list[Any], Any]:
         """A program's outputs and its own entries of the book, one tree of flat arrays."""
+        results, book = self._known_apart(body, operands)
+        return [result.value for result in results], book
+
+    def _known_apart(self, body: Program, operands: list[Value]) -> tuple[list[Value], Any]:
+        """The same, with what is known of the outputs."""
         outer, self.book = self.book, []
         results = self.run(body, operands)
         share(results)
         book, self.book = _joined(self.book), outer
-        return [result.value for result in results], book
+        return results, book
 
     def _scan(self, scan: Scan, values: list[Value]) -> list[Value]:
         first = scan.constants + scan.carry
         constants, carry, walked = values[: scan.constants], values[scan.constants : first], values[first:]
         share(constants)
         about, random = self._carried(scan.body, constants, carry, walked)
-        rows = [[v.value, *(v.chain.arrays if v.chain else ())] for v in walked]
+        rows = [[v.value, *_arrays(v)] for v in walked]
         outer, tape = self.iteration, self.tape_of_loop()
+        known: list[Value] = []
 
         def body(state: list[Any], row: tuple) -> tuple:
             count, arrays, numbers = row
             self.iteration, kept, self.tape = outer * scan.length + count, self.tape, list(numbers)
             inner = [dataclasses.replace(v, value=x) for v, x in zip(about, state, strict=True)]
             slices = [_slice(v, row, scan) for v, row in zip(walked, arrays, strict=True)]
-            results, book = self._apart(scan.body, [*constants, *inner, *slices])
+            known[:], book = self._known_apart(scan.body, [*constants, *inner, *slices])
             numbers, self.tape = self.tape, kept
-            return results[: scan.carry], (results[scan.carry :], book, numbers)
+            results = [v.value for v in known]
+            return results[: scan.carry], (results[scan.carry :], [_arrays(v) for v in known], book, numbers)
 
         start = [v.value for v in carry]
         xs = (jnp.arange(scan.length, dtype=jnp.int32), rows, tape)
-        last, (ys, book, numbers) = jax.lax.scan(body, start, xs, length=scan.length, reverse=scan.reverse)
+        last, (ys, arrays, book, numbers) = jax.lax.scan(body, start, xs, length=scan.length, reverse=scan.reverse)
         self.iteration = outer
         self.keep_tape(numbers)
         self._enter(book)
+        chains = _kept(scan, known, arrays)
+        random |= {(*chain.origin, WHOLE) for chain in chains if chain is not None}
         active = reach(scan.body, [v.active for v in (*constants, *about, *walked)])
-        return [Value(x, random, a and inexact(x)) for x, a in zip([*last, *ys], active, strict=True)]
+        given = zip([*last, *ys], active, chains, strict=True)
+        lumped = may_lump(scan.body) or any(v.lumped for v in values)
+        return [Value(x, random, a and inexact(x), chain, lumped) for x, a, chain in given]
 
     def _carried(self, body: Program, constants: list, carry: list, walked: list) -> tuple[list[Value], frozenset]:
         """What is known of the carry of a loop at any of its steps, and from which noise the results descend."""
@@ -138,10 +149,13 @@ class Walker(abc.ABC):
         roots = [origin[:2] for v in walked for origin in {o[:2] for o in v.random}]
         # Two arrays that are walked over with the same noise in them: a later slice of one may be an earlier of the other.
         random |= {root for root in roots if roots.count(root) > 1}
+        random |= {origin for v in walked for origin in v.random if origin[-1] == WHOLE}
         active = settled(body, *([v.active for v in part] for part in (constants, carry, walked)))
         share(carry)
         everything = random | frozenset().union(*(v.random for v in walked))
-        return [Value(None, random, a and inexact(v.value)) for v, a in zip(carry, active, strict=True)], everything
+        lumped = may_lump(body) or any(v.lumped for v in (*constants, *carry, *walked))
+        about = [Value(None, random, a and inexact(v.value), lumped=lumped) for v, a in zip(carry, active, strict=True)]
+        return about, everything
 
     def _while(self, loop: While, values: list[Value]) -> list[Value]:
         if draws(loop.condition):
@@ -175,7 +189,7 @@ class Walker(abc.ABC):
         last = _checked(last, goes_on(last), f"A while loop has not ended after {limit} steps: raise `max_steps`.")
         self.iteration, self.taping = outer, taping
         self._enter(book)
-        return [Value(x, random, v.active) for x, v in zip(last, about, strict=True)]
+        return [dataclasses.replace(v, value=x, random=random) for x, v in zip(last, about, strict=True)]
 
     def _enter(self, book: Any) -> None:
         """Entries of a loop, flattened over its steps."""
@@ -190,14 +204,31 @@ def _checked(results: list[Any], wrong: Any, message: str) -> list[Any]:
     return [x if key else next(others) for x, key in zip(results, keys, strict=True)]
 
 
+def _arrays(value: Value) -> list[Any]:
+    """What a loop has to hand on for a number to be followed further."""
+    return value.chain.arrays if isinstance(value.chain, Chain) else []
+
+
 def _slice(value: Value, row: list[Any], scan: Scan) -> Value:
     """What a loop's body sees of an array that the loop walks over."""
-    chain = value.chain and value.chain.over(row[1:], (*value.chain.origin, id(scan)))
-    random = value.random
-    if chain is not None:
-        assert value.chain is not None
-        random = random - {value.chain.origin} | {chain.origin}
-    return Value(row[0], random, value.active, chain)
+    if not isinstance(value.chain, Chain):
+        return dataclasses.replace(value, value=row[0], chain=None)
+    chain = value.chain.over(row[1:], (*value.chain.origin, id(scan)))
+    random = value.random - {value.chain.origin} | {chain.origin}
+    return dataclasses.replace(value, value=row[0], random=random, chain=chain)
+
+
+def _kept(scan: Scan, known: list[Value], arrays: list[list[Any]]) -> list[Chain | None]:
+    """The chains of a loop's results: a carry is followed from the noise of the last pass, a row from that of its own."""
+    final = 0 if scan.reverse else scan.length - 1
+
+    def kept(number: int, value: Value) -> Chain | None:
+        if not isinstance(value.chain, Chain) or scan.length == 0:
+            return None
+        rows = [a[final] for a in arrays[number]] if number < scan.carry else arrays[number]
+        return value.chain.over(rows, value.chain.origin[:2])
+
+    return [kept(number, value) for number, value in enumerate(known)]
 
 
 def _joined(book: list[Any]) -> Any:
