@@ -107,4 +107,4 @@ def test_a_pilot_measures_and_leaves_out_what_does_not_serve():
     chosen = draw.expect(shared, pilot=(0.3, KEY))
     assert chosen.estimator != "score" and np.isfinite(jax.grad(chosen)(0.3, KEY))
     with pytest.raises(NotApplicable, match="No estimator serves"):
-        draw.expect(lambda p, k: jnp.floor(p * jax.random.normal(k)), pilot=(0.3, KEY))
+        draw.expect(lambda p, k: jnp.floor(p * jax.random.normal(k) ** 2), pilot=(0.3, KEY))

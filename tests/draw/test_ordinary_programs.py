@@ -47,8 +47,8 @@ CONVERTERS = {
         lambda t: levels(lambda k: within(t, k - 0.5, k + 0.5), lambda k: k**2),
     ),
     "to an integer": (
-        lambda t, k: 1.0 * (volts(t, k) - 3).astype(int) ** 2,
-        lambda t: levels(lambda k: cut(t - 0.75, k), lambda k: k**2),
+        lambda t, k: 1.0 * (volts(t, k) - 2).astype(int) ** 2,
+        lambda t: levels(lambda k: cut(t - 0.5, k), lambda k: k**2),
     ),
     "saturated": (
         lambda t, k: jnp.floor(jnp.clip(volts(t, k), 0, 3)) ** 2,
@@ -271,6 +271,46 @@ def test_programs(name):
     judge(f, 0.7, slope(exact, 0.7), count=20_000, **options)
 
 
+# Several places that switch at the same number count as one change.
+TWICE = {
+    "compared twice": (lambda t, x: jnp.where(x > 1, 1.0, 0.0) * (2 * x > 2), lambda t: norm.sf(1 / t)),
+    "compared three ways": (
+        lambda t, x: (1.0 * (x > 1) + 2.0 * (-3 * x <= -3) + (1 <= x)) ** 3,
+        lambda t: 64 * norm.sf(1 / t),
+    ),
+    "in several places": (lambda t, x: jnp.sum(jnp.broadcast_to(x, (3,)) > 1) ** 2.0, lambda t: 9 * norm.sf(1 / t)),
+    "rounded twice": (
+        lambda t, x: jnp.floor(x) * jnp.floor(x + 1) * jnp.ceil(x),
+        lambda t: levels(lambda k: norm.cdf((k + 1) / t) - norm.cdf(k / t), lambda k: k * (k + 1) ** 2),
+    ),
+    "rounded and compared": (
+        lambda t, x: jnp.floor(x) ** 2 * (x > 1),
+        lambda t: levels(lambda k: norm.cdf((k + 1) / t) - norm.cdf(k / t), lambda k: k**2 * (k > 0)),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_places_that_switch_at_once(name):
+    f, exact = TWICE[name]
+    found = samples(lambda t, k: f(t, t * jax.random.normal(k)), 0.7, 10_000)
+    error = np.std(found) / 100 + 1e-6
+    assert abs(np.mean(found) - slope(exact, 0.7)) < LIMIT * error and error < 0.05
+
+
+def test_means_of_paths():
+    """Of its numbers a mean is followed from the one that no other depends on."""
+    walks = {
+        "cumsum": jnp.cumsum,
+        "loop": lambda w: jax.lax.scan(lambda x, w: (x + w,) * 2, 0.0, w)[1],
+        "backwards": lambda w: jax.lax.scan(lambda x, w: (x + w,) * 2, 0.0, w, reverse=True)[1],
+    }
+    spread = np.sqrt(1 + 4 + 9 + 16) / 4
+    for walk in walks.values():
+        f = lambda t, k, walk=walk: 1.0 * (jnp.mean(walk(t * jax.random.normal(k, (4,)))) > 1)
+        judge(f, 0.7, slope(lambda t: norm.sf(1 / (t * spread)), 0.7))
+
+
 def test_a_number_without_noise_that_is_cut_off_hides_no_jump():
     """What many numbers give alike is not to be compared with other noise: a jump would be lost."""
     f = lambda t, k: (lambda x: 1.0 * (jnp.maximum(t * x[0], 0.5) > x[1]))(jax.random.normal(k, (2,)))
@@ -290,6 +330,11 @@ REFUSED = {
     "a price and the mean of its path": lambda t, k: (lambda x: 1.0 * (x[-1] > jnp.mean(x)))(
         jax.lax.scan(lambda x, w: (x + t * w, x + t * w), 0.0, jax.random.normal(k, (3,)))[1]
     ),
+    "a sum of running sums both ways": lambda t, k: 1.0 * (
+        jnp.sum(jnp.cumsum(jnp.cumsum(t * jax.random.normal(k, (3,)))[::-1])) > 1
+    ),
+    "a sum of one number three times": lambda t, k: 1.0
+    * (jnp.sum(jnp.broadcast_to(t * jax.random.normal(k), (3,))) > 1),
     "a choice whose noise is used": lambda t, k: (
         lambda g: 1.0 * jnp.argmax(g + t * jnp.arange(3.0)) + jnp.sum(g)
     )(jax.random.gumbel(k, (3,))),

@@ -244,16 +244,16 @@ def test_a_mixture_of_normals_moves_with_its_quantile():
 
 
 REFUSED = {
-    "two numbers": (lambda p, k: 1.0 * (jnp.sum(jax.random.normal(k, (2,))) < p), "`lt` .*monotone function"),
+    "two numbers": (lambda p, k: 1.0 * (jnp.prod(jax.random.normal(k, (2,))) < p), "`lt` .*monotone function"),
     "not monotone": (lambda p, k: 1.0 * (jax.random.normal(k) ** 2 < p), "`lt`"),
-    "rounding": (lambda p, k: jnp.floor(p * jax.random.uniform(k)), "`floor`"),
-    "to an integer": (lambda p, k: 1.0 * (p * jax.random.uniform(k)).astype(int), "`convert_element_type`"),
+    "rounding": (lambda p, k: jnp.floor(p * jax.random.normal(k) ** 2), "`floor`"),
+    "to an integer": (lambda p, k: 1.0 * (p * jax.random.normal(k) ** 2).astype(int), "`convert_element_type`"),
     "ranks": (lambda p, k: 1.0 * jnp.argsort(p * jax.random.normal(k, (3,)))[0], "`sort`"),
-    "Gumbel": (lambda p, k: 1.0 * jax.random.categorical(k, jnp.arange(3.0) * p), "`argmax`.*draw.categorical"),
-    "rejection": (lambda p, k: 1.0 * jax.random.poisson(k, p), "max_steps.*draw.poisson"),
+    "largest": (lambda p, k: 1.0 * jnp.argmax(p * jax.random.normal(k, (3,))), "`argmax`.*draw.categorical"),
+    "rejection": (lambda p, k: 1.0 * jax.random.binomial(k, 5, p), "max_steps.*draw.binomial"),
     "after the loop": (
         lambda p, k: (
-            1.0 * (jax.lax.scan(lambda x, k: (x + p * jax.random.normal(k), None), 0.0, jax.random.split(k))[0] > 1)
+            1.0 * (jax.lax.scan(lambda x, k: (x + p * jax.random.normal(k) ** 2, None), 0.0, jax.random.split(k))[0] > 1)
         ),
         "`gt`",
     ),

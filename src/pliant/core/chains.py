@@ -18,8 +18,10 @@ from pliant.core.programs import Equation
 
 # From which noise a value descends: the uniform's identity, then which part of it: see `conflict`.
 Origin = tuple[Any, ...]
-# Of a value that depends on more of the noise than the part from which it is followed.
-WHOLE = "all of it"
+# Last in the origin of what an array depends on beside the numbers that its elements are followed from: those before them
+# along the array, those after, the same ones again, any.
+BEFORE, AFTER, REPEATED, ANY = "all before", "all after", "repeated", "any"
+_MARKS = {BEFORE, AFTER, REPEATED, ANY}
 STRUCTURAL = {
     "broadcast_in_dim",
     "reshape",
@@ -98,14 +100,15 @@ class Chain:
         spread = self.map(lambda array: jnp.broadcast_to(array, shape))
         return dataclasses.replace(spread, steps=(*spread.steps, step))
 
-    def reaches(self, threshold: Float[Array, "..."], inclusive: Any = True) -> tuple[Array, Array]:
-        """The uniform at which the value reaches `threshold`, in [0, 1], and the chance that it does."""
+    def reaches(self, threshold: Float[Array, "..."], inclusive: Any = True) -> tuple[Array, Array, Array]:
+        """The uniform at which the value reaches `threshold`, in [0, 1]; the chance that it does; whether it does above."""
         event = Event(threshold, inclusive)
         for step in reversed(self.steps):
             event = event.before(step)
         inside = (event.threshold > 0) & (event.threshold < 1)
         uniform = jnp.where(inside, event.threshold, jnp.where(event.threshold >= 1, 1.0, 0.0))
-        return uniform, jnp.where(event.rises, 1 - uniform, uniform)
+        rises = jnp.broadcast_to(event.rises, uniform.shape)
+        return uniform, jnp.where(rises, 1 - uniform, uniform), rises
 
 
 class Followed(Protocol):
@@ -190,6 +193,8 @@ def follow(equation: Equation, operands: Sequence[Value]) -> Chain | None:
         # One number in several places.
         chain.source.shared = True
     if equation.name in STRUCTURAL and len(operands) == 1:
+        if equation.name == "rev" and marks(operands[0]):
+            return None
         return chain.map(lambda array: equation.evaluate([array])[0], _part(equation, chain.origin))
     if equation.name == "convert_element_type":
         return chain
@@ -234,10 +239,12 @@ def _select(equation: Equation, chain: Chain, operands: Sequence[Value], place: 
     return chain.then("select", jnp.asarray(which, int) == place - 1, other)
 
 
-def _running(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain:
+def _running(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain | None:
     """A running sum: what was summed before stands beside the element."""
     name, neutral = _RUNNING[equation.name]
     axis, backward = equation.parameters["axis"], equation.parameters["reverse"]
+    if marks(operands[0]) - {AFTER if backward else BEFORE}:
+        return None
     (so_far,) = equation.evaluate([operands[0].value])
     size = so_far.shape[axis]
     rolled = jnp.roll(so_far, -1 if backward else 1, axis)
@@ -247,19 +254,20 @@ def _running(equation: Equation, chain: Chain, operands: Sequence[Value], place:
 
 
 def _sum(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain | None:
-    """A sum as a function of the first of its terms."""
-    axes, summed = equation.parameters["axes"], operands[0].value
-    if any(summed.shape[axis] == 0 for axis in axes):
+    """A sum as a function of one of its terms, of whose noise the others know nothing."""
+    axes, summed, marked = equation.parameters["axes"], operands[0].value, marks(operands[0])
+    if len(marked) > 1 or marked & {REPEATED, ANY} or any(summed.shape[axis] == 0 for axis in axes):
         return None
-    at = tuple(0 if axis in axes else slice(None) for axis in range(summed.ndim))
-    first = chain.map(lambda array: array[at], (*chain.origin, "the first of a sum"))
-    return first.then("add", jnp.sum(summed, axis=axes) - summed[at])
+    end = -1 if marked == {BEFORE} else 0
+    at = tuple(end if axis in axes else slice(None) for axis in range(summed.ndim))
+    one = chain.map(lambda array: array[at], (*chain.origin, "of a sum"))
+    return one.then("add", jnp.sum(summed, axis=axes) - summed[at])
 
 
 def _product(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain | None:
     """A matrix times a vector of noise: every row as a function of the number that weighs most in it."""
     contracted, batches = equation.parameters["dimension_numbers"]
-    if any(batches) or chain.element.ndim != 1 or len(contracted[0]) != 1:
+    if any(batches) or chain.element.ndim != 1 or len(contracted[0]) != 1 or marks(operands[place]):
         return None
     matrix = jnp.moveaxis(operands[1 - place].value, contracted[1 - place][0], -1)
     heaviest = jnp.argmax(jnp.abs(matrix), axis=-1)
@@ -279,6 +287,23 @@ _RULES: dict[str, Callable[[Equation, Chain, Sequence[Value], int], Chain | None
 }
 
 
-def whole(equation: Equation) -> bool:
-    """Whether results depend on other numbers of the noise than those that they are followed from."""
-    return equation.name in _RUNNING or equation.name == "dot_general"
+def marks(value: Value) -> set[str]:
+    """On what else of the noise that its elements are followed from an array depends."""
+    assert value.chain is not None
+    root = value.chain.origin[:2]
+    return {origin[-1] for origin in value.random if origin[:2] == root and origin[-1] in _MARKS}
+
+
+def marked(values: Sequence[Value]) -> frozenset[Origin]:
+    """The origins that say so."""
+    return frozenset(origin for value in values for origin in value.random if origin[-1] in _MARKS)
+
+
+def mark(equation: Equation) -> str | None:
+    """On what else the elements of its result depend; None where on nothing more than those of its operand."""
+    if equation.name in _RUNNING:
+        return AFTER if equation.parameters["reverse"] else BEFORE
+    if equation.name == "dot_general":
+        return ANY
+    grown = math.prod(equation.results[0].shape) > math.prod(equation.operands[0].shape)
+    return REPEATED if equation.name == "broadcast_in_dim" and grown else None

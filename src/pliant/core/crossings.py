@@ -70,8 +70,8 @@ def _reached(value: Value, threshold: Array, inclusive: Any, place: tuple[int, A
     value.chain.source.shared |= threshold.size > value.chain.element.size
     chain = value.chain.map(lambda array: jnp.broadcast_to(array, shape))
     outcome = jnp.where(inclusive, value.value >= threshold, value.value > threshold)
-    uniform, chance = chain.reaches(threshold, inclusive)
-    met = Threshold(*place, outcome.reshape(-1), chance.reshape(-1), uniform.reshape(-1), Noise.of(chain))
+    uniform, chance, rises = _flat(chain.reaches(threshold, inclusive))
+    met = Threshold(*place, outcome.reshape(-1), chance, uniform, rises, Noise.of(chain))
     return meet(met).reshape(shape)
 
 
@@ -84,13 +84,13 @@ def digit(result: Array, value: Value, edges: Edges, place: tuple[int, Any]) -> 
     chain = value.chain
     assert isinstance(chain, Chain)
     k = stop_gradient(result).astype(value.value.dtype)
-    uniform, above = zip(*(_flat(chain.reaches(*edges(k + i))) for i in (-1, 0, 1, 2)), strict=True)
+    uniform, above, rises = zip(*(_flat(chain.reaches(*edges(k + i))) for i in (-1, 0, 1, 2)), strict=True)
     chances = [stop_gradient(above[i] - above[i + 1]) for i in (0, 1, 2)]
     low, high = (Edge(above[i], chances[i - 1] + chances[i], uniform[i]) for i in (1, 2))
     chain.source.compare(chain.origin, place[0])
     value = jnp.round(k).astype(jnp.int32).reshape(-1)
-    return Digit(*place, value, above[1] - above[2], low, high, Noise.of(chain))
+    return Digit(*place, value, above[1] - above[2], low, high, rises[1], Noise.of(chain))
 
 
-def _flat(pair: tuple[Array, Array]) -> tuple[Array, Array]:
-    return pair[0].reshape(-1), pair[1].reshape(-1)
+def _flat(arrays: tuple[Array, ...]) -> list[Array]:
+    return [array.reshape(-1) for array in arrays]

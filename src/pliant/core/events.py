@@ -36,13 +36,17 @@ class Drawn:
 
 @dataclasses.dataclass(frozen=True)
 class Threshold:
-    """Whether numbers reach a threshold: `value`, true with probability `chance`; it switches at `uniform`."""
+    """Whether numbers reach a threshold: `value`, true with probability `chance`.
+
+    It switches at `uniform`, and is true above it where the number `rises` with its noise.
+    """
 
     site: int
     iteration: Any
     value: Any
     chance: Any
     uniform: Any
+    rises: Any
     noise: Noise
 
 
@@ -65,4 +69,5 @@ class Digit:
     chance: Any
     low: Edge
     high: Edge
+    rises: Any
     noise: Noise

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pliant.core.activity import inexact
-from pliant.core.chains import WHOLE, Chain, Source, Value, decides, follow, lift, share, whole
+from pliant.core.chains import Chain, Source, Value, decides, follow, lift, mark, share
 from pliant.core.crossings import COMPARISONS, compared, digit, matched, side_that_decides
 from pliant.core.draws import DRAW, GUARD, Categorical, Family, uniforms
 from pliant.core.errors import NotApplicable
@@ -96,8 +96,8 @@ class Interpreter(Walker):
             raise NotApplicable(unrecognised(equation))
         if equation.name in GENERATORS:
             random |= {ANYTHING}
-        if chain is not None and whole(equation):
-            random |= {(*chain.origin, WHOLE)}
+        if chain is not None and (beside := mark(equation)) is not None:
+            random |= {(*chain.origin, beside)}
         results = equation.evaluate([v.value for v in values])
         in_lumps = lumps(equation, values)
         return [Value(result, random, active and inexact(result), chain, in_lumps) for result in results]

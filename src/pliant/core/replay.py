@@ -17,6 +17,8 @@ from pliant.core.chains import Source
 from pliant.core.events import Digit, Drawn, Edge, Noise, Threshold
 from pliant.core.interpreter import Interpreter
 
+# By how many roundings two ways to the same uniform may differ.
+_ROUNDING = 16
 # What is folded into a draw's key for the numbers that its alternatives need.
 _FRESH = 0x5EA
 
@@ -160,10 +162,36 @@ class Swapper(Interpreter):
         return self._swapped(drawn, drawn.value)
 
     def at_threshold(self, threshold: Threshold) -> Any:
-        return self._swapped(threshold, threshold.value)
+        """Where the noise was moved, its thresholds are met in order: see `_past`."""
+        past, _ = self._past(threshold, threshold.uniform)
+        value = jnp.where(self._hangs_on(threshold.noise), past == threshold.rises, threshold.value)
+        return self._swapped(threshold, value)
 
     def at_digit(self, digit: Digit) -> Any:
-        return self._swapped(digit, digit.value)
+        value, hangs = digit.value, self._hangs_on(digit.noise)
+        for edge, above in ((digit.low, 0), (digit.high, 1)):
+            past, met = self._past(digit, edge.uniform)
+            value = jnp.where(hangs & met, digit.value + above - jnp.where(past == digit.rises, 0, 1), value)
+        return self._swapped(digit, value)
+
+    def _hangs_on(self, noise: Noise) -> Any:
+        """Which elements are functions of the number that was moved."""
+        here = (self.swap.noise_site == noise.source.site) & (self.swap.noise_iteration == noise.iteration)
+        return here & (self.swap.noise_element == noise.element)
+
+    def _past(self, met: Threshold | Digit, uniform: Any) -> tuple[Any, Any]:
+        """Whether the number that was moved lies above these uniforms, and whether it lies at them.
+
+        Several places may switch at once, as where a program compares twice. They are passed one after the other, in the
+        order of the program: the changes of all of them then add up to the change from below to above.
+        """
+        moved = self.swap.noise_uniform.astype(uniform.dtype)
+        at = jnp.abs(uniform - moved) <= _ROUNDING * jnp.finfo(uniform.dtype).eps * moved
+        element = jnp.arange(uniform.shape[0], dtype=jnp.int32)
+        same_pass = (met.iteration == self.swap.iteration) & (element < self.swap.element)
+        earlier = (met.iteration < self.swap.iteration) | same_pass
+        before = (met.site < self.swap.site) | ((met.site == self.swap.site) & earlier)
+        return jnp.where(at, before, moved > uniform), at
 
     def _swapped(self, met: Any, value: Any) -> Any:
         here = (self.swap.site == met.site) & (self.swap.iteration == met.iteration)

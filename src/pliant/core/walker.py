@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from pliant.core.activity import inexact, reach, settled
-from pliant.core.chains import WHOLE, Chain, Value, lift, share
+from pliant.core.chains import AFTER, BEFORE, Chain, Value, lift, marked, share
 from pliant.core.errors import NotApplicable
 from pliant.core.places import draws, may_lump
 from pliant.core.programs import Branch, Call, Equation, Program, Scan, While
@@ -137,7 +137,8 @@ class Walker(abc.ABC):
         self.keep_tape(numbers)
         self._enter(book)
         chains = _kept(scan, known, arrays)
-        random |= {(*chain.origin, WHOLE) for chain in chains if chain is not None}
+        beside = AFTER if scan.reverse else BEFORE
+        random |= {(*chain.origin, beside) for chain in chains if chain is not None} | marked(known)
         active = reach(scan.body, [v.active for v in (*constants, *about, *walked)])
         given = zip([*last, *ys], active, chains, strict=True)
         lumped = may_lump(scan.body) or any(v.lumped for v in values)
@@ -149,7 +150,7 @@ class Walker(abc.ABC):
         roots = [origin[:2] for v in walked for origin in {o[:2] for o in v.random}]
         # Two arrays that are walked over with the same noise in them: a later slice of one may be an earlier of the other.
         random |= {root for root in roots if roots.count(root) > 1}
-        random |= {origin for v in walked for origin in v.random if origin[-1] == WHOLE}
+        random |= marked(walked)
         active = settled(body, *([v.active for v in part] for part in (constants, carry, walked)))
         share(carry)
         everything = random | frozenset().union(*(v.random for v in walked))
@@ -163,7 +164,7 @@ class Walker(abc.ABC):
         if self.max_steps is None:
             raise NotApplicable(
                 "A while loop draws with parameters that have a derivative, and nothing says how long it may last: give "
-                "`max_steps` to `expect`, or use an explicit draw such as `draw.poisson` for a rejection sampler of JAX."
+                "`max_steps` to `expect`, or use an explicit draw such as `draw.binomial` for a rejection sampler of JAX."
             )
         split = loop.condition_constants, loop.condition_constants + loop.body_constants
         conditions, constants, carry = values[: split[0]], values[split[0] : split[1]], values[split[1] :]
