@@ -3,9 +3,10 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracle_checks import check, flat, name, run
+from oracle_checks import LIMIT, check, flat, name, run
 from scipy import linalg
 
 from pliant.dynamics import BirthDeath, LatticeWalk, Metropolis
@@ -100,6 +101,33 @@ def test_estimators_of_draws_are_right(kind, estimator):
     truth = system.truth(law, observable, horizon)
     found = run(law, observable, estimator, system.wrt, horizon, 20_000)
     check(found, truth.gradient, value=truth.value, resolution=0.2)
+
+
+class HitsAlone(LatticeWalk):
+    """A layer that does not fire has a probability too."""
+
+    def path_step(self, memory, state, noise, next_state, t):
+        memory, log = super().path_step(memory, state, noise, next_state, t)
+        return memory, jnp.where(jnp.all(next_state.position > state.position), log, 0.0)
+
+
+class Opposite(LatticeWalk):
+    """Hits with the probability of misses."""
+
+    def path_step(self, memory, state, noise, next_state, t):
+        chance = self._chance(state.position)
+        hit = next_state.position > state.position
+        return memory, jnp.sum(jnp.log(jnp.where(hit, 1 - chance, chance)))
+
+
+@pytest.mark.parametrize("mutant", [HitsAlone, Opposite], ids=name)
+def test_wrong_scores_fail(mutant):
+    system, law, observable, horizon = stated(LayeredDetector)
+    truth = system.truth(law, observable, horizon)
+    wrong = mutant(law.chance, law.x0, law.up, law.down)
+    found = run(wrong, observable, ScoreFunction(), system.wrt, horizon, 20_000)
+    z = (flat(found.value) - flat(truth.gradient)) / flat(found.standard_error)
+    assert np.max(np.abs(z)) > LIMIT, z
 
 
 @pytest.mark.parametrize("kind", [LayeredDetector, Queue], ids=name)

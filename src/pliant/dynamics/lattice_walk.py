@@ -74,4 +74,4 @@ class LatticeWalk(HasPathDensity):
         return ("x0", "up", "down")
 
     def _chance(self, position: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        return jnp.clip(as_function(self.chance)(0, position), 0, 1)
+        return jnp.clip(as_function(self.chance)(None, position), 0, 1)
