@@ -152,7 +152,6 @@ def test_it_is_backpropagation_where_nothing_jumps():
         "horizon": 7,
         "replicas": 16,
         "key": jax.random.key(1),
-        "generator": "jax",
         "progress": False,
     }
     options |= {"wrt": lambda law: law.potential.k, "keep_replicates": True}
@@ -161,6 +160,20 @@ def test_it_is_backpropagation_where_nothing_jumps():
         for estimator in (StochasticTriple(), BPTT())
     )
     np.testing.assert_allclose(triple.replicates, plain.replicates, rtol=1e-9)
+
+
+@pytest.mark.parametrize("generator", ["fused", "jax"])
+def test_its_trajectories_are_those_of_other_estimators(generator):
+    """Whatever draws the noise: the same values, replica by replica."""
+    law = Metropolis(Harmonic(jnp.array(1.0)), x0=jnp.ones(3), scale=jnp.array(0.8))
+    seen = [
+        pliant.gradient(
+            law, Final(lambda state: state.position), estimator, horizon=5, replicas=32, key=jax.random.key(3),
+            wrt=lambda law: law.scale, generator=generator, progress=False,
+        ).observable.value
+        for estimator in (StochasticTriple(replays=2), ScoreFunction())
+    ]  # fmt: skip
+    np.testing.assert_allclose(*seen, rtol=1e-12)
 
 
 def test_a_jump_that_cannot_be_followed_is_refused():

@@ -14,6 +14,7 @@ from pliant.core.draws import DRAW, GUARD, Family, uniforms
 from pliant.core.errors import NotApplicable
 from pliant.core.places import GENERATORS, interesting, is_uniform, jumps, unrecognised
 from pliant.core.programs import Equation
+from pliant.core.recognised import QUANTILES, RECOGNISED, steps
 from pliant.core.walker import ANYTHING, Walker
 
 
@@ -75,6 +76,8 @@ class Interpreter(Walker):
             return [self._draw(equation, values)]
         if equation.name == GUARD:
             return values
+        if equation.name == RECOGNISED:
+            return [self._recognised(equation, values[0])]
         if is_uniform(equation):
             return [self._uniform(equation, values)]
         if equation.structure is not None and interesting(equation, values):
@@ -126,6 +129,16 @@ class Interpreter(Walker):
         origin = (source.site, id(source))
         chain = Chain(source, origin, element, (Step("mul", width), Step("add", lowest)))
         return Value(moved, key.random | {origin}, low.active or high.active, chain)
+
+    def _recognised(self, equation: Equation, value: Value) -> Value:
+        """Declared noise: independent of all that is drawn, whatever it was computed from."""
+        source, law = Source(self.site(equation), self.iteration), equation.parameters["law"]
+        self.sources.append(source)
+        drawn = self.taped(lambda: value.value) if self.taping else value.value
+        element = jnp.arange(drawn.size, dtype=jnp.int32).reshape(drawn.shape)
+        moved = self.at_uniform(source, drawn, QUANTILES[law](self._moved(source, element, drawn)))
+        origin = (source.site, id(source))
+        return Value(moved, frozenset({origin}), chain=Chain(source, origin, element, steps(law, drawn)))
 
     def _moved(self, source: Source, element: Any, drawn: Any) -> Any:
         return jnp.zeros_like(drawn)
