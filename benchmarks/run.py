@@ -22,6 +22,7 @@ GROUPS = {
     "gradients": ("float32", "float64"),
     "estimators": ("float64",),
     "particles": ("float32", "float64"),
+    "draws": ("float64",),
     "processes": ("",),
 }
 MARKS = {True: "pass", False: "MISS", None: ""}

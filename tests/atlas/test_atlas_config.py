@@ -202,6 +202,21 @@ def test_what_ships_can_be_run_by_what_is_installed(name):
     assert {"double_well"} <= {cell.system for cell in atlas.cells}
 
 
+def test_the_discrete_atlas_has_every_estimator_of_draws_on_every_chain():
+    cells = load(find("discrete")).cells
+    assert {cell.system for cell in cells} == {
+        "fading_walk",
+        "layered_detector",
+        "queue",
+        "population",
+        "metropolis_chain",
+    }
+    for system in {cell.system for cell in cells}:
+        named = [cell.estimator for cell in cells if cell.system == system]
+        assert {"StochasticTriple", "MeasureValued", "ScoreFunction", "Girsanov", "BPTT"} <= set(named)
+        assert named.count("FiniteDifference") == 2
+
+
 def test_the_default_atlas_has_five_estimators_on_three_dynamics_of_three_systems():
     cells = load(find("default")).cells
     combinations = {(cell.system, cell.dynamics, cell.estimator) for cell in cells}

@@ -13,8 +13,8 @@ from pliant.atlas import config, report
 from pliant.atlas.rows import rows
 from pliant.atlas.store import Store
 
-# Words of the same letters as BAOAB and OBABO.
-_APART = {"Langevin", "ABOBA"}
+# Words of the same letters as BAOAB and OBABO; and chains on whole numbers, which the configuration `discrete` has.
+_APART = {"Langevin", "ABOBA", "LatticeWalk", "BirthDeath"}
 # Differentiates the likelihood of data, which is no average along a trajectory: the matrix has its reason alone.
 _OF_DATA = {"ContrastiveDivergence"}
 

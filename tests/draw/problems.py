@@ -14,6 +14,7 @@ from scipy import integrate, linalg
 from scipy.stats import norm
 
 from pliant import draw
+from pliant.systems import MetropolisChain
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,25 @@ class Problem:
 def slope(f: Callable, at: float, step: float) -> float:
     """A central difference of an exact answer."""
     return (f(at + step) - f(at - step)) / (2 * step)
+
+
+def counts(name: str) -> Problem:
+    """The square of one number: n p (1 - p) + n^2 p^2 of a binomial, (2 - p)/p^2 of a geometric, m + m^2 of a Poisson."""
+    made = {
+        "binomial": (lambda p, key: draw.binomial(key, 10, p), 0.6, lambda p: 10 * p * (1 - p) + 100 * p**2),
+        "geometric": (lambda p, key: draw.geometric(key, p), 0.4, lambda p: (2 - p) / p**2),
+        "poisson": (lambda m, key: draw.poisson(key, m), 3.0, lambda m: m + m**2),
+    }
+    count, at, square = made[name]
+    return Problem(lambda theta, key: 1.0 * count(theta, key) ** 2, at, float(jax.grad(square)(at)))
+
+
+def classes() -> Problem:
+    """One of four by a softmax, each with a value of its own."""
+    values = jnp.array([1.0, -2.0, 4.0, 0.5])
+    logits = jnp.array([0.1, 0.5, -0.3, 0.2])
+    f = lambda theta, key: values[draw.categorical(key, theta)]
+    return Problem(f, logits, jax.grad(lambda theta: jax.nn.softmax(theta) @ values)(logits))
 
 
 def front_page() -> Problem:
@@ -81,6 +101,24 @@ def metropolis_jump(scale: float) -> Problem:
     # At a fixed jump d the chance of acceptance is 2 Phi(-|d|/2) for x from the target.
     jump = lambda s: integrate.quad(lambda z: 2 * (s * z) ** 2 * norm.cdf(-abs(s * z) / 2) * norm.pdf(z), -12, 12)[0]
     return Problem(function, scale, slope(jump, scale, 1e-4))
+
+
+def metropolis(steps: int) -> Problem:
+    """The average of x^2 over a Metropolis chain on a normal law of stiffness k, by k: from its transition density."""
+
+    def function(k: Any, key: Any) -> Any:
+        def step(x: Any, key: Any) -> Any:
+            first, second = jax.random.split(key)
+            y = x + 2.0 * jax.random.normal(first)
+            x = jnp.where(jnp.log(jax.random.uniform(second)) < 0.5 * k * (x**2 - y**2), y, x)
+            return x, x**2
+
+        return jnp.mean(jax.lax.scan(step, 1.5, jax.random.split(key, steps))[1])
+
+    system = MetropolisChain()
+    truth = system.truth(system.law(), system.observable(), steps)
+    assert truth is not None
+    return Problem(function, 1.0, float(truth.gradient.k))
 
 
 def queue(steps: int = 200) -> Problem:

@@ -40,7 +40,10 @@ def cut(theta, k):
 
 
 CONVERTERS = {
-    "floor": (lambda t, k: jnp.floor(volts(t, k)) ** 2, lambda t: levels(lambda k: within(t, k, k + 1), lambda k: k**2)),
+    "floor": (
+        lambda t, k: jnp.floor(volts(t, k)) ** 2,
+        lambda t: levels(lambda k: within(t, k, k + 1), lambda k: k**2),
+    ),
     "ceil": (lambda t, k: jnp.ceil(volts(t, k)) ** 2, lambda t: levels(lambda k: within(t, k - 1, k), lambda k: k**2)),
     "round": (
         lambda t, k: jnp.round(volts(t, k)) ** 2,
@@ -330,20 +333,23 @@ REFUSED = {
     "a price and the mean of its path": lambda t, k: (lambda x: 1.0 * (x[-1] > jnp.mean(x)))(
         jax.lax.scan(lambda x, w: (x + t * w, x + t * w), 0.0, jax.random.normal(k, (3,)))[1]
     ),
-    "a sum of running sums both ways": lambda t, k: 1.0 * (
-        jnp.sum(jnp.cumsum(jnp.cumsum(t * jax.random.normal(k, (3,)))[::-1])) > 1
+    "a sum of running sums both ways": lambda t, k: (
+        1.0 * (jnp.sum(jnp.cumsum(jnp.cumsum(t * jax.random.normal(k, (3,)))[::-1])) > 1)
     ),
-    "a sum of one number three times": lambda t, k: 1.0
-    * (jnp.sum(jnp.broadcast_to(t * jax.random.normal(k), (3,))) > 1),
-    "a choice whose noise is used": lambda t, k: (
-        lambda g: 1.0 * jnp.argmax(g + t * jnp.arange(3.0)) + jnp.sum(g)
-    )(jax.random.gumbel(k, (3,))),
-    "whether a wait is zero, one step later": lambda t, k: 1.0
-    * jax.lax.scan(
-        lambda wn, x: ((jnp.maximum(wn[0] + t * x, 0.0), wn[1] + (wn[0] == 0)), None),
-        (0.0, 0),
-        jax.random.normal(k, (3,)),
-    )[0][1],
+    "a sum of one number three times": lambda t, k: (
+        1.0 * (jnp.sum(jnp.broadcast_to(t * jax.random.normal(k), (3,))) > 1)
+    ),
+    "a choice whose noise is used": lambda t, k: (lambda g: 1.0 * jnp.argmax(g + t * jnp.arange(3.0)) + jnp.sum(g))(
+        jax.random.gumbel(k, (3,))
+    ),
+    "whether a wait is zero, one step later": lambda t, k: (
+        1.0
+        * jax.lax.scan(
+            lambda wn, x: ((jnp.maximum(wn[0] + t * x, 0.0), wn[1] + (wn[0] == 0)), None),
+            (0.0, 0),
+            jax.random.normal(k, (3,)),
+        )[0][1]
+    ),
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import problems
 import pytest
 from draw_checks import judge, samples
-from oracle_checks import REPEATS
+from oracle_checks import LIMIT, REPEATS
 
 from pliant import draw
 from pliant.core.verdict import HALF_WIDTH
@@ -43,6 +43,18 @@ def test_gillespie_against_the_master_equation():
     """The end of the observation is a threshold on a waiting time that goes on being used: the score function refuses."""
     problem = problems.birth_death(30)
     judge(problem.function, problem.theta, problem.exact, count=10_000)
+
+
+def test_the_squared_jump_of_metropolis_at_three_scales():
+    """It rises below the optimal scale 2.43 and falls above it: within errors of quadrature everywhere, and zero there."""
+    slopes = []
+    for scale in (1.5, 2.43, 4.0):
+        problem = problems.metropolis_jump(scale)
+        found = samples(problem.function, scale, 40_000)
+        error = float(np.std(found)) / len(found) ** 0.5
+        assert error < 0.02 and abs(float(np.mean(found)) - problem.exact) < LIMIT * error
+        slopes.append(problem.exact)
+    assert slopes[0] > 0.2 and abs(slopes[1]) < 2e-3 and slopes[2] < -0.05
 
 
 def test_the_optimal_scale_of_a_metropolis_proposal():

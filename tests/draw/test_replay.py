@@ -7,10 +7,10 @@ import pytest
 from draw_checks import judge, samples, scores
 from jax.scipy.stats import norm
 from oracle_checks import LIMIT
+from problems import slope
 
 from pliant import NotApplicable, draw
 from pliant.core import discrete
-from pliant.core.replay import Swapper
 
 
 def branches(p, key):
@@ -138,74 +138,6 @@ def test_metropolis_without_its_accept_step_fails():
     assert abs(z[0]) > 2 * LIMIT
 
 
-def digital(sigma, key):
-    return 1.0 * (100 * jnp.exp(sigma * jax.random.normal(key) - sigma**2 / 2) > 110.0)
-
-
-def test_a_digital_option_has_no_variance():
-    """Its only noise is that of the threshold: Black-Scholes for every key."""
-    exact = jax.grad(lambda s: norm.cdf((jnp.log(100 / 110) - s**2 / 2) / s))(0.3)
-    np.testing.assert_allclose(samples(digital, 0.3, 20), exact, rtol=1e-9)
-
-
-def test_a_smoothed_digital_option_is_biased():
-    """The usual remedy, and what it costs: a bias of second order in the width, beside no bias."""
-    width = 20.0
-    smooth = lambda s, k: jax.nn.sigmoid((100 * jnp.exp(s * jax.random.normal(k) - s**2 / 2) - 110.0) / width)
-    exact = jax.grad(lambda s: norm.cdf((jnp.log(100 / 110) - s**2 / 2) / s))(0.3)
-    slopes = jax.jit(jax.vmap(jax.grad(smooth), in_axes=(None, 0)))(0.3, jax.random.split(jax.random.key(1), 20_000))
-    assert abs(scores(slopes, exact)[0]) > 2 * LIMIT
-
-
-def barrier(theta, key):
-    """A down-and-out call, watched at every step: the noise of a threshold is used after it too."""
-    sigma, level = theta
-
-    def step(state, key):
-        price, alive = state
-        price = price * jnp.exp(sigma * jax.random.normal(key) - sigma**2 / 2)
-        return (price, alive & (price > level)), None
-
-    (price, alive), _ = jax.lax.scan(step, (100.0, True), jax.random.split(key, 4))
-    return alive * jnp.maximum(price - 100.0, 0.0)
-
-
-def barrier_exactly(sigma, level):
-    """By quadrature over the log prices that survive."""
-    low = np.log(level / 100)
-    grid = np.linspace(low, low + 14 * sigma, 3001)
-    weight = np.full(len(grid), grid[1] - grid[0])
-    weight[[0, -1]] /= 2
-    kernel = lambda to, start: np.exp(-0.5 * ((to - start) / sigma + sigma / 2) ** 2) / np.sqrt(2 * np.pi) / sigma
-    density = kernel(grid, 0.0)
-    for _ in range(3):
-        density = kernel(grid[:, None], grid[None, :]) @ (weight * density)
-    return np.sum(weight * density * np.maximum(100 * np.exp(grid) - 100, 0))
-
-
-def slope(f, at, step):
-    return (f(at + step) - f(at - step)) / (2 * step)
-
-
-LEVEL = 92.0
-BARRIER = [
-    slope(lambda s: barrier_exactly(s, LEVEL), 0.15, 1e-3),
-    slope(lambda b: barrier_exactly(0.15, b), LEVEL, 0.1),
-]
-
-
-def test_a_barrier_option():
-    judge(barrier, jnp.array([0.15, LEVEL]), BARRIER, count=40_000)
-    fewer = samples(barrier, jnp.array([0.15, LEVEL]), 40_000, replays=1)
-    assert np.all(np.abs(scores(fewer, BARRIER)) < LIMIT)
-
-
-def test_noise_that_is_not_moved_to_its_threshold_fails(monkeypatch):
-    monkeypatch.setattr(Swapper, "at_uniform", lambda self, source, uniform, element: uniform)
-    z = scores(samples(barrier, jnp.array([0.15, LEVEL]), 40_000), BARRIER)
-    assert abs(z[1]) > LIMIT
-
-
 def test_systematic_resampling():
     """Every run gives the exact derivative: all switches are looked at, and there is no other noise."""
     weights, values = np.array([0.2, 0.5, 0.1, 0.35]), np.array([1.0, 3.0, -2.0, 0.5])
@@ -253,7 +185,8 @@ REFUSED = {
     "rejection": (lambda p, k: 1.0 * jax.random.binomial(k, 5, p), "max_steps.*draw.binomial"),
     "after the loop": (
         lambda p, k: (
-            1.0 * (jax.lax.scan(lambda x, k: (x + p * jax.random.normal(k) ** 2, None), 0.0, jax.random.split(k))[0] > 1)
+            1.0
+            * (jax.lax.scan(lambda x, k: (x + p * jax.random.normal(k) ** 2, None), 0.0, jax.random.split(k))[0] > 1)
         ),
         "`gt`",
     ),

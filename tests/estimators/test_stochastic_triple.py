@@ -7,12 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from oracle_checks import check, covers, gathered, run
+from draw_mutants import against_all_trials, detached, negated, other_keys, unweighted
+from oracle_checks import LIMIT, check, covers, flat, gathered, run
 from test_mutants import SYSTEM
 from test_score_function import passage
 
 import pliant
 from pliant import NotApplicable, draw
+from pliant.core import discrete, draws
+from pliant.core.replay import Swapper
 from pliant.dynamics import Metropolis, OverdampedLangevin
 from pliant.estimators import BPTT, MeasureValued, ScoreFunction, StochasticTriple
 from pliant.observables import Final, FirstPassageTime
@@ -59,6 +62,43 @@ def test_explicit_draws_in_a_law(estimator):
     found = run(law, number, estimator, lambda law: (law.birth, law.death), STEPS, 10_000)
     check(found, exact, value=population(2.0, 0.3))
     assert found.verdict.trusted
+
+
+SPOILED = {
+    "weights of the choice": (StochasticTriple(replays=4), discrete, "_choose", unweighted),
+    "sign": (StochasticTriple(), discrete, "_flipped", negated),
+    "pathwise part": (StochasticTriple(), discrete.Simulation, "interpret", detached),
+    "keys": (StochasticTriple(), Swapper, "_numbers", other_keys),
+    "sign of pairs": (MeasureValued(), discrete, "_paired", negated),
+    "measures": (MeasureValued(), draws.Binomial, "weak", against_all_trials),
+    "keys of pairs": (MeasureValued(), Swapper, "_numbers", other_keys),
+}
+
+
+def weighted(estimator: Any, replicas: int) -> Any:
+    """The squared number times the birth rate, which it depends on explicitly as well."""
+    law = BirthDeath(jnp.array(2.0), jnp.array(0.3))
+    number = Final(lambda state, law: law.birth * state["n"] ** 2)
+    return run(law, number, estimator, lambda law: (law.birth, law.death), STEPS, replicas)
+
+
+WEIGHTED = jax.grad(lambda birth, death: birth * population(birth, death), argnums=(0, 1))(2.0, 0.3)
+
+
+@pytest.mark.parametrize("estimator", [StochasticTriple(), MeasureValued()])
+def test_originals_pass(estimator):
+    check(weighted(estimator, 10_000), WEIGHTED)
+
+
+@pytest.mark.parametrize("mutant", SPOILED)
+def test_mutants_fail(mutant, monkeypatch):
+    estimator, place, name, spoil = SPOILED[mutant]
+    monkeypatch.setattr(place, name, spoil(getattr(place, name)))
+    jax.clear_caches()  # compiled programs know of no mutant, and the next test must not find this one
+    found = weighted(estimator, 10_000)
+    jax.clear_caches()
+    z = (flat(found.value) - flat(WEIGHTED)) / flat(found.standard_error)
+    assert np.max(np.abs(z)) > LIMIT, z
 
 
 def test_backpropagation_through_an_explicit_draw_raises():
@@ -112,7 +152,6 @@ def test_it_is_backpropagation_where_nothing_jumps():
         "horizon": 7,
         "replicas": 16,
         "key": jax.random.key(1),
-        "generator": "jax",
         "progress": False,
     }
     options |= {"wrt": lambda law: law.potential.k, "keep_replicates": True}
@@ -121,6 +160,20 @@ def test_it_is_backpropagation_where_nothing_jumps():
         for estimator in (StochasticTriple(), BPTT())
     )
     np.testing.assert_allclose(triple.replicates, plain.replicates, rtol=1e-9)
+
+
+@pytest.mark.parametrize("generator", ["fused", "jax"])
+def test_its_trajectories_are_those_of_other_estimators(generator):
+    """Whatever draws the noise: the same values, replica by replica."""
+    law = Metropolis(Harmonic(jnp.array(1.0)), x0=jnp.ones(3), scale=jnp.array(0.8))
+    seen = [
+        pliant.gradient(
+            law, Final(lambda state: state.position), estimator, horizon=5, replicas=32, key=jax.random.key(3),
+            wrt=lambda law: law.scale, generator=generator, progress=False,
+        ).observable.value
+        for estimator in (StochasticTriple(replays=2), ScoreFunction())
+    ]  # fmt: skip
+    np.testing.assert_allclose(*seen, rtol=1e-12)
 
 
 def test_a_jump_that_cannot_be_followed_is_refused():

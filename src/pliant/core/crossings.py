@@ -88,8 +88,8 @@ def digit(result: Array, value: Value, edges: Edges, place: tuple[int, Any]) -> 
     chances = [stop_gradient(above[i] - above[i + 1]) for i in (0, 1, 2)]
     low, high = (Edge(above[i], chances[i - 1] + chances[i], uniform[i]) for i in (1, 2))
     chain.source.compare(chain.origin, place[0])
-    value = jnp.round(k).astype(jnp.int32).reshape(-1)
-    return Digit(*place, value, above[1] - above[2], low, high, rises[1], Noise.of(chain))
+    came_out = jnp.round(k).astype(jnp.int32).reshape(-1)
+    return Digit(*place, came_out, above[1] - above[2], low, high, rises[1], Noise.of(chain))
 
 
 def _flat(arrays: tuple[Array, ...]) -> list[Array]:

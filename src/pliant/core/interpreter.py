@@ -17,7 +17,8 @@ from pliant.core.events import Digit, Drawn, Threshold
 from pliant.core.extremes import extreme
 from pliant.core.places import EQUALITIES, GENERATORS, interesting, is_uniform, jumps, lumped, lumps, unrecognised
 from pliant.core.programs import Equation
-from pliant.core.recognised import choice, sampler
+from pliant.core.recognised import QUANTILES, RECOGNISED, quantile_chain
+from pliant.core.samplers import choice, sampler
 from pliant.core.stairs import Edges, stairs
 from pliant.core.walker import ANYTHING, Walker
 
@@ -62,6 +63,8 @@ class Interpreter(Walker):
             return [self._draw(equation, values)]
         if equation.name == GUARD:
             return values
+        if equation.name == RECOGNISED:
+            return [self._recognised(equation, values[0])]
         if is_uniform(equation):
             return [self._uniform(equation, values)]
         active = any(v.active for v in values)
@@ -144,18 +147,29 @@ class Interpreter(Walker):
 
     def _uniform(self, equation: Equation, values: list[Value]) -> Value:
         key, low, high = values
+        drawn = self._numbers(values, lambda: equation.evaluate([key.value, low.value, high.value])[0])
+        chain = self._noise(equation, drawn)
+        lowest, width = (_like(bound, drawn) for bound in (low.value, high.value - low.value))
+        moved = self.at_uniform(chain.source, drawn, lowest + width * self._moved(drawn))
+        active = low.active or high.active
+        return Value(moved, key.random | {chain.origin}, active, chain.then("mul", width).then("add", lowest))
+
+    def _recognised(self, equation: Equation, value: Value) -> Value:
+        """Declared noise: independent of all that is drawn, whatever it was computed from."""
+        law, drawn = equation.parameters["law"], self.taped(lambda: value.value) if self.taping else value.value
+        chain = self._noise(equation, drawn)
+        moved = self.at_uniform(chain.source, drawn, QUANTILES[law](self._moved(drawn)))
+        return Value(moved, frozenset({chain.origin}), chain=quantile_chain(law, chain, drawn.dtype))
+
+    def _noise(self, equation: Equation, drawn: Array) -> Chain:
+        """The uniforms on (0, 1) behind an array of noise."""
         source = Source(self.site(equation), self.iteration)
         self.sources.append(source)
-        drawn = self._numbers(values, lambda: equation.evaluate([key.value, low.value, high.value])[0])
         element = jnp.arange(drawn.size, dtype=jnp.int32).reshape(drawn.shape)
-        lowest, width = (_like(bound, drawn) for bound in (low.value, high.value - low.value))
-        moved = self.at_uniform(source, drawn, lowest + width * self._moved(source, element, drawn))
-        origin = (source.site, id(source))
-        pass_of_loops = jnp.broadcast_to(self.iteration, drawn.shape)
-        chain = Chain(source, origin, pass_of_loops, element).then("mul", width).then("add", lowest)
-        return Value(moved, key.random | {origin}, low.active or high.active, chain)
+        return Chain(source, (source.site, id(source)), jnp.broadcast_to(self.iteration, drawn.shape), element)
 
-    def _moved(self, source: Source, element: Any, drawn: Any) -> Any:
+    def _moved(self, drawn: Any) -> Any:
+        """The uniform on (0, 1) that a number of this array is moved to."""
         return jnp.zeros_like(drawn)
 
     def _numbers(self, given: Sequence[Value], draw: Callable[[], Any]) -> Any:
@@ -182,8 +196,10 @@ class Interpreter(Walker):
         if side is None and not same and self.strict and not equation.special:
             raise NotApplicable(lumped(equation))
         if side is None or same:
-            return self._plain(equation, values)
-        equal = matched(values, side, self.site(equation), self.site(equation, "beyond"), self.iteration, self.at_threshold)
+            return self._plain(equation, values)[0]
+        equal = matched(
+            values, side, self.site(equation), self.site(equation, "beyond"), self.iteration, self.at_threshold
+        )
         return Value(equal if equation.name == "eq" else ~equal, random)
 
     def _digit(self, equation: Equation, values: list[Value], place: int, edges: Edges) -> Value:

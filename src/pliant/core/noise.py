@@ -7,7 +7,7 @@ held), common random numbers (the same noise twice), reversal (the noise drawn a
 import abc
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
 
 from pliant.core import random
+from pliant.core.recognised import recognised
 
 # Steps of a law with little noise are drawn in pairs, so that no half of a pair of normals is thrown away.
 _ALWAYS_WHOLE = 32
@@ -25,8 +26,10 @@ Streams = tuple[random.Words, ...]
 class Noise(eqx.Module):
     """A block of independent random numbers per step, of one fixed law without parameters.
 
-    `dtype=None` takes the dtype of the law's state.
+    `dtype=None` takes the dtype of the law's state. `law`: what its numbers are called where they are marked in a program.
     """
+
+    law: ClassVar[str]
 
     shape: tuple[int, ...] = eqx.field(static=True, default=())
     dtype: Any = eqx.field(static=True, default=None)
@@ -48,6 +51,8 @@ class Noise(eqx.Module):
 class Normal(Noise):
     """Independent standard normals."""
 
+    law: ClassVar[str] = "normal"
+
     def pair(self, first: random.Words, second: random.Words, dtype: jnp.dtype) -> Array:
         return random.normal_pair(first, second, dtype)
 
@@ -57,6 +62,8 @@ class Normal(Noise):
 
 class Uniform(Noise):
     """Independent uniforms on (0, 1)."""
+
+    law: ClassVar[str] = "uniform"
 
     def pair(self, first: random.Words, second: random.Words, dtype: jnp.dtype) -> Array:
         return random.uniform_pair(first, second, dtype)
@@ -86,7 +93,8 @@ class NoiseSource(eqx.Module):
     """The noise of one replica, drawn for `group` steps at a time.
 
     **Fields**: `noise` the law's declaration; `dtype` for declarations that leave theirs open; `generator` "fused"
-    (this library's counter-based generator) or "jax" (`jax.random`).
+    (this library's counter-based generator) or "jax" (`jax.random`); `marked`: whether a program shows which numbers are
+    noise, for an interpreter of it.
     """
 
     noise: PyTree
@@ -94,6 +102,7 @@ class NoiseSource(eqx.Module):
     replica: UInt32[Array, ""]
     dtype: Any = eqx.field(static=True)
     generator: str = eqx.field(static=True, default="fused")
+    marked: bool = eqx.field(static=True, default=False)
 
     @property
     def group(self) -> int:
@@ -140,6 +149,10 @@ class NoiseSource(eqx.Module):
         return jax.vmap(lambda counter: leaf.draw(jax.random.fold_in(key, counter), size, dtype))(counters)
 
     def _take(self, leaf: Noise, array: Array, position: int) -> Float[Array, "..."]:
+        numbers = self._numbers(leaf, array, position)
+        return recognised(numbers, leaf.law) if self.marked else numbers
+
+    def _numbers(self, leaf: Noise, array: Array, position: int) -> Float[Array, "..."]:
         if jnp.iscomplexobj(array) and self.group == 2:
             return (array.real, array.imag)[position].reshape(leaf.shape)
         if jnp.iscomplexobj(array):

@@ -73,8 +73,8 @@ def lumped(equation: Equation) -> str:
 
 def unrecognised(equation: Equation) -> str:
     return (
-        f"`{equation.name}`{_where(equation)} compares a random number that depends on the parameters, and jumps where the outcome "
-        "switches; it is no monotone function of one uniform or normal number, so that the probability of its outcome is "
+        f"`{equation.name}`{_where(equation)} compares a random number that depends on the parameters, and jumps where the "
+        "outcome switches; it is no monotone function of one uniform or normal number, so that the probability of its outcome is "
         "not known. Draw it explicitly (`pliant.draw.bernoulli`, `draw.categorical` ...), compare within the step that "
         'draws the noise, or pass `jumps="ignore"` where both sides of the comparison give the same value.'
     )

@@ -1,33 +1,41 @@
-"""Draws that JAX's own samplers make: recognised in a program that knows nothing of this library."""
+"""Numbers of a known law, marked in a traced program: so that an interpreter need not know how they were drawn."""
+
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from pliant.core.chains import Chain, Value
-from pliant.core.draws import Family, Geometric, Poisson
-from pliant.core.programs import Equation
+from pliant.core.chains import Chain
+from pliant.core.programs import operation
 
-# Whatever way a number was drawn, its law says what could have come out instead.
-_SAMPLERS: dict[str, Family] = {"_poisson": Poisson(), "_geometric": Geometric()}
-# -log(-log(uniform)), from the uniform on (0, 1) on.
-_GUMBEL = ("mul", "add", "log", "neg", "log", "neg")
+RECOGNISED = "pliant_recognised"
 
 
-def sampler(equation: Equation) -> Family | None:
-    """The law that a call of `jax.random` draws from, given a key and one parameter; None where it is none of these."""
-    name = equation.parameters.get("name") if equation.name == "jit" else None
-    return _SAMPLERS.get(str(name)) if len(equation.inputs) == 2 else None
+def _refuse(law: str) -> None:
+    raise TypeError(f"Noise of the law `{law}` depends on no parameter, but a derivative of it was asked for.")
 
 
-def choice(equation: Equation, values: list[Value]) -> Array | None:
-    """The chances of the outcomes of `argmax(logits + gumbel)`, outcomes last; None where it is something else."""
-    chain = values[0].chain
-    if equation.name != "argmax" or not isinstance(chain, Chain) or len(equation.parameters["axes"]) != 1:
-        return None
-    names = tuple(step.name for step in chain.steps)
-    rest = chain.steps[len(_GUMBEL) :]
-    if names[: len(_GUMBEL)] != _GUMBEL or not all(s.name == "add" or (s.name == "sub" and s.left) for s in rest):
-        return None
-    logits = sum((s.operands[0] if s.name == "add" else -s.operands[0] for s in rest), jnp.zeros_like(values[0].value))
-    return jax.nn.softmax(jnp.moveaxis(logits, equation.parameters["axes"][0], -1), axis=-1)
+_mark = operation(RECOGNISED, lambda x, law: x, _refuse)
+
+
+def recognised(x: Float[Array, "*shape"], law: str) -> Float[Array, "*shape"]:
+    """The array itself, whose elements are independent with the law "uniform" or "normal"."""
+    return _mark(x, law=law)
+
+
+def _normal(u: Any) -> Any:
+    return jax.lax.erf_inv(2 * u - 1) * jnp.asarray(2**0.5, u.dtype)
+
+
+# From the uniform on (0, 1) that a number stands for to the number.
+QUANTILES: dict[str, Callable[[Any], Any]] = {"uniform": lambda u: u, "normal": _normal}
+
+
+def quantile_chain(law: str, chain: Chain, dtype: Any) -> Chain:
+    """The chain of such a number, from that of its uniform."""
+    if law == "uniform":
+        return chain
+    number = lambda value: jnp.asarray(value, dtype)
+    return chain.then("mul", number(2)).then("sub", number(1)).then("erf_inv").then("mul", number(2**0.5))

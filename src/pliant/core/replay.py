@@ -94,13 +94,18 @@ class Recorder(Interpreter):
     def at_threshold(self, threshold: Threshold) -> Any:
         value = threshold.value.astype(jnp.int32)
         element, one, zero = jnp.arange(value.shape[0], dtype=jnp.int32), jnp.ones_like(value), jnp.zeros_like(value)
-        self._write(
-            threshold, element, value, one, zero, threshold.chance, _moved(threshold.noise, threshold.uniform)
-        )
+        self._write(threshold, element, value, one, zero, threshold.chance, _moved(threshold.noise, threshold.uniform))
         return threshold.value
 
     def _write(
-        self, met: Drawn | Threshold | Digit, element: Any, drawn: Any, plus: Any, minus: Any, amplitude: Any, noise: tuple
+        self,
+        met: Drawn | Threshold | Digit,
+        element: Any,
+        drawn: Any,
+        plus: Any,
+        minus: Any,
+        amplitude: Any,
+        noise: tuple,
     ) -> None:
         whole = lambda x: jnp.broadcast_to(jnp.asarray(x, jnp.int32), amplitude.shape).reshape(-1)
         *place, uniform = noise
@@ -203,5 +208,5 @@ class Swapper(Interpreter):
         numbers = jnp.arange(uniform.size, dtype=jnp.int32).reshape(uniform.shape)
         return jnp.where(here & (self.swap.noise_element == numbers), element, uniform)
 
-    def _moved(self, source: Source, element: Any, drawn: Any) -> Any:
+    def _moved(self, drawn: Any) -> Any:
         return jnp.full_like(drawn, self.swap.noise_uniform)

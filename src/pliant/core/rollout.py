@@ -25,7 +25,8 @@ class Rollout(eqx.Module):
     """One replica's trajectory, ready to be run under any law with the same noise.
 
     **Fields**: `key`, `replica`: what the noise is a function of, beside the step; `horizon` steps; `block`: steps per
-    draw of noise, a matter of speed alone; `generator`: "fused" or "jax".
+    draw of noise, a matter of speed alone; `generator`: "fused" or "jax"; `marked`: whether a program
+    shows which of its numbers are noise.
     """
 
     key: PRNGKeyArray
@@ -33,6 +34,7 @@ class Rollout(eqx.Module):
     horizon: int = eqx.field(static=True)
     block: int = eqx.field(static=True, default=50)
     generator: str = eqx.field(static=True, default="fused")
+    marked: bool = eqx.field(static=True, default=False)
 
     def __call__(
         self, law: Evolve, observable: Observable, *, checkpoint: bool = False, stream: Any = 0
@@ -107,7 +109,7 @@ class Rollout(eqx.Module):
     def blocks(self, law: Evolve, state: State, stream: Any = 0) -> Blocks:
         """The steps with their noise, for states like `state`."""
         key = jax.random.fold_in(self.key, stream)
-        source = NoiseSource(law.noise, key, self.replica, state_dtype(state), self.generator)
+        source = NoiseSource(law.noise, key, self.replica, state_dtype(state), self.generator, self.marked)
         return Blocks(source, source.streams(), -(-self.block // source.group) * source.group)
 
 

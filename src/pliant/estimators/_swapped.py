@@ -17,8 +17,8 @@ _CHOICE = 0x5BA
 
 def replicate(problem: Problem, rollout: Rollout, options: Options, *, weak: bool) -> Contribution:
     """One replica's pathwise derivative with the terms of its draws."""
-    # Numbers that are drawn by `jax.random` are recognised in the program; those of the fused generator are bits.
-    rollout = dataclasses.replace(rollout, generator="jax")
+    # However the noise is drawn, the interpreter sees numbers of a known law.
+    rollout = dataclasses.replace(rollout, marked=True)
     leaves, structure = jax.tree.flatten(problem.parameters)
     key = jax.random.fold_in(jax.random.fold_in(rollout.key, rollout.replica), _CHOICE)
 

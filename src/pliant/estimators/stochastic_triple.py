@@ -24,7 +24,7 @@ class StochasticTriple(Estimator):
 
     Cost: about 3 + `replays` forward runs and one reverse run (twice the replays where noise at a threshold is used
     elsewhere too); memory grows with the horizon. Unbiased for the discretised dynamics; the variance grows with the horizon as
-    that of `BPTT` where the path is chaotic. Noise is drawn by `jax.random` whatever the generator asked for.
+    that of `BPTT` where the path is chaotic.
 
     Aliases: smoothed perturbation analysis, stochastic automatic differentiation.
 
