@@ -41,12 +41,27 @@ def show(report: pliant.lint.Report, gradients: dict[str, tuple[float, float | N
     console.print(report.table(), table)
 
 
-def plot(name: str, title: str, x: Sequence[float], curves: dict[str, Sequence[float]], axis: str) -> None:
-    """Curves over the parameter, in `out/rogues/NAME.html` or the folder that PLIANT_OUT names."""
+def plot(
+    name: str,
+    title: str,
+    x: Sequence[float],
+    curves: dict[str, Sequence[float]],
+    axis: str,
+    value: str = "derivative",
+    logarithmic: str = "",
+) -> None:
+    """Curves over the parameter, in `out/rogues/NAME.html` or the folder that PLIANT_OUT names.
+
+    `value` names the vertical axis; `logarithmic` the axes that are: "x", "y" or "xy".
+    """
     figure = go.Figure([go.Scatter(x=x, y=y, name=label, mode="lines") for label, y in curves.items()])
     figure.update_layout(
-        title=title, xaxis_title=axis, yaxis_title="derivative", template="plotly_white", width=820, height=480
+        title=title, xaxis_title=axis, yaxis_title=value, template="plotly_white", width=820, height=480
     )
+    kinds = {letter: "log" if letter in logarithmic else "linear" for letter in "xy"}
+    # One label a decade, and written out: 10⁻³ rather than 1m.
+    figure.update_xaxes(type=kinds["x"], exponentformat="power", dtick=1 if kinds["x"] == "log" else None)
+    figure.update_yaxes(type=kinds["y"], exponentformat="power")
     folder = Path(os.environ.get("PLIANT_OUT", "out")) / "rogues"
     folder.mkdir(parents=True, exist_ok=True)
     figure.write_html(folder / f"{name}.html")

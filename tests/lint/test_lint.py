@@ -163,6 +163,18 @@ def test_reports_for_people_and_for_programs():
     assert result["locations"][0]["physicalLocation"]["region"]["startLine"] == report.findings[0].place.line
 
 
+def test_brackets_of_a_line_are_told_as_they_stand():
+    def chosen(t):
+        i = 1
+        return jnp.floor(t[i])  # here
+
+    assert "t[i]" in str(pliant.lint(chosen, jnp.array([0.5, 1.01])))
+
+
+def test_the_advice_for_a_branch_of_python_is_one_of_jax():
+    assert "jax.lax.cond" in pliant.lint(looked_at, 1.0).findings[0].advice
+
+
 def test_the_command_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "detector_of_mine.py").write_text(
         "import jax.numpy as jnp\ndef smooth(x):\n    return jnp.sum(jnp.sin(x))\ndef hard(x):\n    return jnp.floor(x)\n"

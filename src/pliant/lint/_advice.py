@@ -19,6 +19,7 @@ _BY_NAME = {
     "atan2": "`pliant.smooth.safe.angle`",
     "acos": "`pliant.smooth.safe.angle`",
     "eigh": "functions of projectors onto subspaces: `pliant.smooth.safe.eigh`",
+    "trace": "`jnp.where` or `jax.lax.cond`, and `pliant.lint` of that; `pliant.draw.expect` where chance decides",
     "while": "`jax.lax.scan` over the most steps there can be",
     "stop_gradient": "take it out, or `accept` it with a reason",
 }
