@@ -1,5 +1,6 @@
 """What the pages of the gallery share: a mean with its error bar, a table, and a plot."""
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +19,14 @@ import pliant
 def averaged(derivative: Callable[[Any, Any], Any], theta: Any, runs: int = 4096, seed: int = 0) -> tuple[float, float]:
     """The mean of `derivative(theta, key)` over keys, and its standard error."""
     keys = jax.random.split(jax.random.key(seed), runs)
-    samples = np.asarray(jax.jit(jax.vmap(derivative, (None, 0)))(theta, keys))
+    samples = np.asarray(_over_keys(derivative)(theta, keys))
     return float(samples.mean()), float(samples.std(ddof=1) / np.sqrt(runs))
+
+
+@functools.cache
+def _over_keys(derivative: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Compiled once a derivative, however often it is asked for."""
+    return jax.jit(jax.vmap(derivative, (None, 0)))
 
 
 def curve(derivative: Callable[[Any, Any], Any], thetas: Any, runs: int = 256) -> list[float]:

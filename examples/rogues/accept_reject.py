@@ -11,11 +11,11 @@ with one decision turned round. Or no event is thrown away: its weight is smooth
 import jax
 import jax.numpy as jnp
 import numpy as np
-from _page import averaged, curve, plot, show
+from _page import averaged, plot, show
 
 import pliant
 
-A, MOST_TRIALS = 1.0, 32
+A, MOST_TRIALS, RUNS = 1.0, 32, 8192
 
 
 def accepted(a: jax.Array, key: jax.Array) -> jax.Array:
@@ -47,20 +47,20 @@ def main() -> None:
     assert pliant.lint(weighted, A, jax.random.key(0)).ok
     unweighting = jax.grad(pliant.expect(accepted, max_steps=MOST_TRIALS))
     plain = averaged(jax.grad(accepted), A)
-    replay, kept = averaged(unweighting, A, runs=16384), averaged(jax.grad(weighted), A, runs=16384)
+    replay, kept = (averaged(derivative, A, runs=RUNS) for derivative in (unweighting, jax.grad(weighted)))
     gradients = {"plain JAX": plain, "pliant.expect, replay": replay, "weighted events, plain JAX": kept}
     show(report, gradients, exact(A))
     assert plain == (0.0, 0.0)
     for value, error in (replay, kept):
         assert abs(value - exact(A)) < 4 * error < 0.1 * exact(A)
-    a = np.linspace(0.0, 4.0, 6)
+    # At a = 0 every event is accepted: the chance stands at its bound, where it has no derivative.
+    a = np.linspace(0.25, 4.0, 7).tolist()
     curves = {
         "jax.grad": [0.0] * len(a),
-        "replay": curve(unweighting, a, runs=2048),
-        "weighted events": curve(jax.grad(weighted), a, runs=2048),
+        "replay": [averaged(unweighting, x, runs=RUNS)[0] for x in a],
         "exact": [exact(x) for x in a],
     }
-    plot("accept_reject", "The derivative of the mean square cosine of accepted events", a.tolist(), curves, "a")
+    plot("accept_reject", "The derivative of the mean square cosine of accepted events", a, curves, "a")
 
 
 if __name__ == "__main__":
