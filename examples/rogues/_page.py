@@ -19,7 +19,7 @@ import pliant
 def averaged(derivative: Callable[[Any, Any], Any], theta: Any, runs: int = 4096, seed: int = 0) -> tuple[float, float]:
     """The mean of `derivative(theta, key)` over keys, and its standard error."""
     keys = jax.random.split(jax.random.key(seed), runs)
-    samples = np.asarray(_over_keys(derivative)(theta, keys))
+    samples = np.asarray(_over_keys(derivative)(theta, keys), float)
     return float(samples.mean()), float(samples.std(ddof=1) / np.sqrt(runs))
 
 

@@ -175,6 +175,19 @@ def test_the_advice_for_a_branch_of_python_is_one_of_jax():
     assert "jax.lax.cond" in pliant.lint(looked_at, 1.0).findings[0].advice
 
 
+def test_the_advice_for_rounded_noise_is_one_that_expect_takes():
+    """It refuses the rounding, and follows comparisons with every level."""
+    rounded = lambda gain: jnp.floor(gain + jax.random.normal(KEY))
+    (finding,) = pliant.lint(rounded, 0.4)
+    assert finding.severity == "BIAS" and "comparison with each level" in finding.advice
+    with pytest.raises(pliant.NotApplicable, match="sum of comparisons"):
+        jax.grad(pliant.expect(lambda gain, key: jnp.floor(gain + jax.random.normal(key))))(0.4, KEY)
+    levels = jnp.arange(-5.0, 5.0)
+    compared = lambda gain, key: jnp.sum(gain + jax.random.normal(key) >= levels) * 1.0
+    slope = jax.grad(pliant.expect(compared))(0.4, KEY)
+    assert abs(slope - jnp.sum(jax.scipy.stats.norm.pdf(levels - 0.4))) < 1e-6
+
+
 def test_the_command_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "detector_of_mine.py").write_text(
         "import jax.numpy as jnp\ndef smooth(x):\n    return jnp.sum(jnp.sin(x))\ndef hard(x):\n    return jnp.floor(x)\n"

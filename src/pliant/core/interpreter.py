@@ -402,5 +402,6 @@ def _unrecognised(equation: Equation) -> str:
         f"`{equation.name}`{where} compares a random number that depends on the parameters, and jumps where the outcome "
         "switches; it is no monotone function of one uniform or normal number, so that the probability of its outcome is "
         "not known. Draw it explicitly (`pliant.draw.bernoulli`, `draw.categorical` ...), compare within the step that "
-        'draws the noise, or pass `jumps="ignore"` where both sides of the comparison give the same value.'
+        "draws the noise, write a rounding as a sum of comparisons with its levels, or pass "
+        '`jumps="ignore"` where both sides of the comparison give the same value.'
     )

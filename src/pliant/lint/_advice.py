@@ -29,10 +29,13 @@ _BY_SEVERITY = {
     "JUMP": "`pliant.smooth.step` or `switch`, or an estimator that bears jumps: `Girsanov`, `ScoreFunction`",
     "BREAK": "an operation with a derivative, or a `jax.custom_jvp` for this one",
 }
+_ROUNDED_NOISE = "`pliant.smooth.digitise`, or a comparison with each level under `pliant.draw.expect`"
 
 
 def advice(severity: str, name: str) -> str:
     """What to use instead of an operation of this name."""
+    if severity == "BIAS" and name in ("floor", "round", "ceil"):
+        return _ROUNDED_NOISE
     first, second = (_BY_SEVERITY, _BY_NAME) if severity in ("BIAS", "BLOWUP") else (_BY_NAME, _BY_SEVERITY)
     keys = (severity, name) if first is _BY_SEVERITY else (name, severity)
     return first.get(keys[0], second.get(keys[1], ""))
