@@ -9,7 +9,6 @@ with one decision turned round. Or no event is thrown away: its weight is smooth
 """
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from _page import averaged, plot, show
 

@@ -100,7 +100,9 @@ def check_bias() -> None:
     quotients = (mean_call(STOCK + COARSE) - mean_call(STOCK - COARSE)) / (2 * COARSE)
     biases = quotients - exact_call()
     for step, value, error, bias in zip(COARSE, drawn.mean(axis=1), errors, biases, strict=True):
-        print(f"step {step}: off by {value - exact_call():.5f} ± {error:.2g}; bias of the difference of means {bias:.5f}")
+        print(
+            f"step {step}: off by {value - exact_call():.5f} ± {error:.2g}; bias of the difference of means {bias:.5f}"
+        )
     assert np.all(np.abs(drawn.mean(axis=1) - quotients) < 4 * errors)
     assert abs(biases[1]) > 4 * errors[1] and abs(biases[1] / biases[0] - 4) < 1
 
