@@ -4,6 +4,7 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import lax
 
@@ -124,6 +125,21 @@ def test_findings_are_ranked_by_their_effect():
 
 def test_single_precision_programs_are_looked_at_in_double():
     assert not pliant.lint(lambda t: jnp.sum(jnp.sin(t) ** 2), jnp.ones(3, jnp.float32)).findings
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_numpy_constants_are_of_the_precision_that_a_program_is_looked_at_or_run_in(compiled):
+    """JAX keeps such a constant as it was first traced, and takes it into programs of another precision."""
+    charges = np.array([1.1, 2.3, 3.6])
+    plain = lambda gain: jnp.sum(jnp.floor(gain * charges))
+    readout = jax.jit(plain) if compiled else plain
+    with jax.enable_x64(False):
+        run = jax.jit(readout)
+        before = run(1.05)
+        (finding,) = pliant.lint(readout, 1.05)
+        assert finding.severity == "LIES" and finding.kind == "floor"
+        assert before.dtype == jnp.float32 and run(1.05) == before
+        assert jax.grad(readout)(1.05).dtype == jnp.float32
 
 
 def test_what_the_author_stands_by_is_not_reported():
