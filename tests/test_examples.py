@@ -1,5 +1,6 @@
 """The tutorials run."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -19,3 +20,9 @@ def test_example(
     monkeypatch.setenv("PLIANT_OUT", str(tmp_path))
     runpy.run_path(str(script), run_name="__main__")
     assert len(capsys.readouterr().out) > 100
+
+
+def test_the_gallery_lists_its_pages() -> None:
+    gallery = Path(__file__).parents[1] / "examples" / "rogues"
+    listed = re.findall(r"\]\((\w+\.py)\)", (gallery / "README.md").read_text(encoding="utf-8"))
+    assert sorted(listed) == sorted(page.name for page in gallery.glob("[!_]*.py"))

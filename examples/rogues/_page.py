@@ -1,5 +1,6 @@
 """What the pages of the gallery share: a mean with its error bar, a table, and a plot."""
 
+import functools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,8 +19,14 @@ import pliant
 def averaged(derivative: Callable[[Any, Any], Any], theta: Any, runs: int = 4096, seed: int = 0) -> tuple[float, float]:
     """The mean of `derivative(theta, key)` over keys, and its standard error."""
     keys = jax.random.split(jax.random.key(seed), runs)
-    samples = np.asarray(jax.jit(jax.vmap(derivative, (None, 0)))(theta, keys))
+    samples = np.asarray(_over_keys(derivative)(theta, keys), float)
     return float(samples.mean()), float(samples.std(ddof=1) / np.sqrt(runs))
+
+
+@functools.cache
+def _over_keys(derivative: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Compiled once a derivative, however often it is asked for."""
+    return jax.jit(jax.vmap(derivative, (None, 0)))
 
 
 def curve(derivative: Callable[[Any, Any], Any], thetas: Any, runs: int = 256) -> list[float]:
@@ -41,12 +48,27 @@ def show(report: pliant.lint.Report, gradients: dict[str, tuple[float, float | N
     console.print(report.table(), table)
 
 
-def plot(name: str, title: str, x: Sequence[float], curves: dict[str, Sequence[float]], axis: str) -> None:
-    """Curves over the parameter, in `out/rogues/NAME.html` or the folder that PLIANT_OUT names."""
+def plot(
+    name: str,
+    title: str,
+    x: Sequence[float],
+    curves: dict[str, Sequence[float]],
+    axis: str,
+    value: str = "derivative",
+    logarithmic: str = "",
+) -> None:
+    """Curves over the parameter, in `out/rogues/NAME.html` or the folder that PLIANT_OUT names.
+
+    `value` names the vertical axis; `logarithmic` the axes that are: "x", "y" or "xy".
+    """
     figure = go.Figure([go.Scatter(x=x, y=y, name=label, mode="lines") for label, y in curves.items()])
     figure.update_layout(
-        title=title, xaxis_title=axis, yaxis_title="derivative", template="plotly_white", width=820, height=480
+        title=title, xaxis_title=axis, yaxis_title=value, template="plotly_white", width=820, height=480
     )
+    kinds = {letter: "log" if letter in logarithmic else "linear" for letter in "xy"}
+    # One label a decade, and written out: 10⁻³ rather than 1m.
+    figure.update_xaxes(type=kinds["x"], exponentformat="power", dtick=1 if kinds["x"] == "log" else None)
+    figure.update_yaxes(type=kinds["y"], exponentformat="power")
     folder = Path(os.environ.get("PLIANT_OUT", "out")) / "rogues"
     folder.mkdir(parents=True, exist_ok=True)
     figure.write_html(folder / f"{name}.html")

@@ -4,6 +4,7 @@ import json
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax import lax
 
@@ -126,6 +127,21 @@ def test_single_precision_programs_are_looked_at_in_double():
     assert not pliant.lint(lambda t: jnp.sum(jnp.sin(t) ** 2), jnp.ones(3, jnp.float32)).findings
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_numpy_constants_are_of_the_precision_that_a_program_is_looked_at_or_run_in(compiled):
+    """JAX keeps such a constant as it was first traced, and takes it into programs of another precision."""
+    charges = np.array([1.1, 2.3, 3.6])
+    plain = lambda gain: jnp.sum(jnp.floor(gain * charges))
+    readout = jax.jit(plain) if compiled else plain
+    with jax.enable_x64(False):
+        run = jax.jit(readout)
+        before = run(1.05)
+        (finding,) = pliant.lint(readout, 1.05)
+        assert finding.severity == "LIES" and finding.kind == "floor"
+        assert before.dtype == jnp.float32 and run(1.05) == before
+        assert jax.grad(readout)(1.05).dtype == jnp.float32
+
+
 def test_what_the_author_stands_by_is_not_reported():
     def meant(t):
         return accept(jnp.floor(t), "the converter has so many bits") + t
@@ -161,6 +177,27 @@ def test_reports_for_people_and_for_programs():
     (result,) = json.loads(report.to_sarif())["runs"][0]["results"]
     assert result["ruleId"] == "JUMP" and result["level"] == "warning"
     assert result["locations"][0]["physicalLocation"]["region"]["startLine"] == report.findings[0].place.line
+
+
+def test_brackets_of_a_line_are_told_as_they_stand():
+    def chosen(t):
+        i = 1
+        return jnp.floor(t[i])  # here
+
+    assert "t[i]" in str(pliant.lint(chosen, jnp.array([0.5, 1.01])))
+
+
+def test_the_advice_for_a_branch_of_python_is_one_of_jax():
+    assert "jax.lax.cond" in pliant.lint(looked_at, 1.0).findings[0].advice
+
+
+def test_the_advice_for_rounded_noise_is_one_that_serves():
+    rounded = lambda gain, key: jnp.floor(gain + jax.random.normal(key))
+    (finding,) = pliant.lint(rounded, 0.4, KEY)
+    assert finding.severity == "BIAS" and "`pliant.expect`" in finding.advice
+    slopes = jax.vmap(jax.grad(pliant.expect(rounded)), (None, 0))(0.4, jax.random.split(KEY, 4000))
+    exact = jnp.sum(jax.scipy.stats.norm.pdf(jnp.arange(-9.0, 9.0) - 0.4))
+    assert abs(jnp.mean(slopes) - exact) < 4 * jnp.std(slopes) / 4000**0.5 + 1e-5
 
 
 def test_the_command_line(tmp_path, monkeypatch, capsys):

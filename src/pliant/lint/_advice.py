@@ -19,6 +19,7 @@ _BY_NAME = {
     "atan2": "`pliant.smooth.safe.angle`",
     "acos": "`pliant.smooth.safe.angle`",
     "eigh": "functions of projectors onto subspaces: `pliant.smooth.safe.eigh`",
+    "trace": "`jnp.where` or `jax.lax.cond`, and `pliant.lint` of that; `pliant.draw.expect` where chance decides",
     "while": "`jax.lax.scan` over the most steps there can be",
     "stop_gradient": "take it out, or `accept` it with a reason",
 }
@@ -28,10 +29,13 @@ _BY_SEVERITY = {
     "JUMP": "`pliant.smooth.step` or `switch`, or an estimator that bears jumps: `Girsanov`, `ScoreFunction`",
     "BREAK": "an operation with a derivative, or a `jax.custom_jvp` for this one",
 }
+_ROUNDED_NOISE = "`pliant.expect`, or `pliant.smooth.digitise`"
 
 
 def advice(severity: str, name: str) -> str:
     """What to use instead of an operation of this name."""
+    if severity == "BIAS" and name in ("floor", "round", "ceil"):
+        return _ROUNDED_NOISE
     first, second = (_BY_SEVERITY, _BY_NAME) if severity in ("BIAS", "BLOWUP") else (_BY_NAME, _BY_SEVERITY)
     keys = (severity, name) if first is _BY_SEVERITY else (name, severity)
     return first.get(keys[0], second.get(keys[1], ""))

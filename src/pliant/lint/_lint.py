@@ -1,5 +1,6 @@
 """The linter: a program traced, walked and probed."""
 
+import gc
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pliant.core.programs import Place, trace, users_line
+from pliant.core.programs import Place, Program, trace, users_line
 from pliant.lint._advice import advice
 from pliant.lint._flow import Flow
 from pliant.lint._judge import Judge
@@ -32,11 +33,18 @@ def lint(
 
     **Raises** ValueError where no parameter is a floating point number.
     """
+    single = jnp.result_type(float) == jnp.float32
     with jax.enable_x64(True):
-        return _lint(function, arguments, argnums, directions, scale)
+        report, holds_doubles = _lint(function, arguments, argnums, directions, scale)
+    if single and holds_doubles:
+        _forget()
+    return report
 
 
-def _lint(function: Callable, arguments: tuple, argnums: int | Sequence[int], directions: int, scale: float) -> Report:
+def _lint(
+    function: Callable, arguments: tuple, argnums: int | Sequence[int], directions: int, scale: float
+) -> tuple[Report, bool]:
+    """The report, and whether the program held numpy constants in double precision."""
     name = getattr(function, "__name__", type(function).__name__)
     chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     parameters = [_double(argument) if index in chosen else None for index, argument in enumerate(arguments)]
@@ -53,13 +61,35 @@ def _lint(function: Callable, arguments: tuple, argnums: int | Sequence[int], di
         return function(*(parameters[i] if i in chosen else others[i] for i in range(len(others))))
 
     try:
-        program, _ = trace(of_parameters, parameters)
+        program = _traced(of_parameters, parameters)
     except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
-        return Report((_untraceable(error),), name)
+        return Report((_untraceable(error),), name), False
     flow = Flow(program, moving)
     moved = [np.asarray(leaf) for leaf, moves in zip(point, moving, strict=True) if moves]
     probe = Probe(program, flow, point, moving, _directions(moved, directions, scale))
-    return Report(tuple(Judge(probe, flow).findings()), name)
+    return Report(tuple(Judge(probe, flow).findings()), name), program.holds_doubles
+
+
+def _traced(function: Callable, parameters: list) -> Program:
+    """The program in double precision, numpy's constants included.
+
+    JAX (0.10 to 0.12) holds a constant of numpy's as it was first traced, for as long as a traced program does, and takes it into
+    programs of another precision as it is, which then cannot run. Without the programs it is read again: before a walk in
+    doubles if there is one that ran in single precision, and afterwards, so that the user's still runs.
+    """
+    program, _ = trace(function, parameters)
+    if not program.mixed:
+        return program
+    # This one holds it too.
+    del program
+    _forget()
+    return trace(function, parameters)[0]
+
+
+def _forget() -> None:
+    """Let go of every traced program that nobody else holds, those in cycles of references too."""
+    jax.clear_caches()
+    gc.collect()
 
 
 def _directions(leaves: list[np.ndarray], count: int, scale: float) -> np.ndarray:

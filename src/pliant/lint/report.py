@@ -91,14 +91,17 @@ class Report:
     def table(self) -> Any:
         """A `rich` table."""
         from rich.table import Table
+        from rich.text import Text
 
         title = f"{self.function}: " + ("nothing found" if not self.findings else f"{len(self.findings)} found")
-        table = Table(title=title, show_lines=True)
+        table = Table(title=Text(title), show_lines=True)
         for column in ("", "where", "what", "instead"):
             table.add_column(column, overflow="fold")
         for finding in self.findings:
             where = f"{finding.place}\n{finding.place.text}" if finding.place else "(no line of yours)"
-            table.add_row(finding.severity, where, f"{finding.kind}: {finding.message}", finding.advice)
+            cells = (finding.severity, where, f"{finding.kind}: {finding.message}", finding.advice)
+            # As texts: what stands in brackets in a line of a program is no markup.
+            table.add_row(*map(Text, cells))
         return table
 
 
