@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
 
 from pliant.core import random
+from pliant.core.fusion import once
 from pliant.core.recognised import recognised
 
 # Steps of a law with little noise are drawn in pairs, so that no half of a pair of normals is thrown away.
@@ -150,7 +151,8 @@ class NoiseSource(eqx.Module):
 
     def _take(self, leaf: Noise, array: Array, position: int) -> Float[Array, "..."]:
         numbers = self._numbers(leaf, array, position)
-        return recognised(numbers, leaf.law) if self.marked else numbers
+        # Replays use a number in many places. Computed anew in each, the generator makes XLA compile without end.
+        return recognised(once(numbers, numbers), leaf.law) if self.marked else numbers
 
     def _numbers(self, leaf: Noise, array: Array, position: int) -> Float[Array, "..."]:
         if jnp.iscomplexobj(array) and self.group == 2:
