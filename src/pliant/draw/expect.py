@@ -28,10 +28,12 @@ def expect(
     whose `jax.grad`, `jax.jvp` and `jax.jacrev` average to the derivative of the expectation. It may stand under `jax.jit`
     and `jax.vmap`; a mean over keys, and its error bar, are the caller's, or those of `pliant.gradient`.
 
-    What is seen of `f`: draws of `pliant.draw`; and in programs that know nothing of this library every comparison of a
-    monotone function of one uniform or normal number with what does not depend on that number: `jax.random.bernoulli`, a
-    Metropolis acceptance, a digital option, a barrier watched at every step. They may stand in `jit`, `vmap`, `lax.scan`,
-    `lax.cond`, and in the body of a `lax.while_loop` where `max_steps` bounds it.
+    What is seen of `f`: draws of `pliant.draw`; and in programs that know nothing of this library whatever hangs on a number
+    that is a monotone function of one uniform or normal number, everything else held: comparisons (`jax.random.bernoulli`,
+    a Metropolis acceptance, a digital option, a barrier watched along a path), whole numbers (`floor`, `round`,
+    `astype(int)`, `searchsorted` and histograms), and what `jax.random.poisson`, `geometric`, `categorical` and `choice` draw.
+    Sums, running sums, matrix products, largest values and the results of loops are such functions too. They may stand in
+    `jit`, `vmap`, `lax.scan`, `lax.cond`, and in the body of a `lax.while_loop` where `max_steps` bounds it.
 
     **Arguments**
 
