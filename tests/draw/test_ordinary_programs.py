@@ -262,6 +262,11 @@ PROGRAMS = {
     "jax.random.categorical, score": (categorical, indices, {"estimator": "score"}),
     "jax.random.geometric": (lambda t, k: jax.random.geometric(k, t) ** 2.0, lambda t: (2 - t) / t**2, {}),
     "jax.random.poisson and a converter": (readout, read, {}),
+    "a positive power": (
+        lambda t, k: 1.0 * (jax.random.exponential(k) ** 0.5 * t > 0.8),
+        lambda t: np.exp(-((0.8 / t) ** 2)),
+        {},
+    ),
     "particle filter": (filtered, weighed, {}),
     "waits": (lambda t, k: jnp.mean(waits(t, k) > 1.5), lambda t: np.mean(longer(t, 1.5)), {}),
     "does not wait": (lambda t, k: jnp.sum(waits(t, k) == 0), lambda t: 2 - np.sum(longer(t, 0.0)), {}),
@@ -285,6 +290,10 @@ TWICE = {
     "rounded twice": (
         lambda t, x: jnp.floor(x) * jnp.floor(x + 1) * jnp.ceil(x),
         lambda t: levels(lambda k: norm.cdf((k + 1) / t) - norm.cdf(k / t), lambda k: k * (k + 1) ** 2),
+    ),
+    "rounded far up": (
+        lambda t, x: jnp.floor(1e12 + x) - 1e12 + 0.0 * x,
+        lambda t: levels(lambda k: norm.cdf((k + 1) / t) - norm.cdf(k / t), lambda k: k),
     ),
     "rounded and compared": (
         lambda t, x: jnp.floor(x) ** 2 * (x > 1),
@@ -323,6 +332,11 @@ def test_a_number_without_noise_that_is_cut_off_hides_no_jump():
     judge(f, 0.7, slope(found, 0.7, 1e-4), count=20_000)
 
 
+@jax.jit
+def _uniform(key, low, high):
+    return low + (high - low) * jax.random.normal(key) ** 2
+
+
 REFUSED = {
     "a number and one that it went into": lambda t, k: (lambda x: 1.0 * (x[-1] > t * x[0]))(
         jnp.cumsum(jax.random.normal(k, (3,)) * t)
@@ -339,6 +353,15 @@ REFUSED = {
     "a sum of one number three times": lambda t, k: (
         1.0 * (jnp.sum(jnp.broadcast_to(t * jax.random.normal(k), (3,))) > 1)
     ),
+    "an even power": lambda t, k: 1.0 * (jax.random.normal(k) ** 2.0 < t),
+    "a sum of numbers that were cut off": lambda t, k: (
+        1.0 * (jnp.sum(jnp.maximum(t * jax.random.normal(k, (3,)), 0.0)) > 1)
+    ),
+    "a running maximum": lambda t, k: jnp.sum(jax.lax.cummax(t * jax.random.normal(k, (3,))) > 1) ** 2.0,
+    "a sum over passes of noise from outside": lambda t, k: (
+        lambda z: 1.0 * (jnp.sum(jax.lax.scan(lambda c, x: (c, x + t * z), 0.0, jnp.arange(3.0))[1]) > 1)
+    )(jax.random.normal(k)),
+    "a function of its own by a name of JAX": lambda t, k: 1.0 * (_uniform(k, 0.0, t) < 0.5),
     "a choice whose noise is used": lambda t, k: (lambda g: 1.0 * jnp.argmax(g + t * jnp.arange(3.0)) + jnp.sum(g))(
         jax.random.gumbel(k, (3,))
     ),

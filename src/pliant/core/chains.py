@@ -35,12 +35,10 @@ STRUCTURAL = {
 }
 _COPIES = {"copy", "reduce_precision"}
 # Running sums and the like: an element as a function of the last number that went into it, and of those before.
-_RUNNING = {
-    "cumsum": ("add", 0.0),
-    "cumprod": ("mul", 1.0),
-    "cummax": ("max", -math.inf),
-    "cummin": ("min", math.inf),
-}
+_RUNNING = {"cumsum": ("add", 0.0), "cumprod": ("mul", 1.0)}
+# What gives no negative number, and the steps from a uniform to an exponential number.
+_POSITIVE = {"exp", "exp2", "sqrt", "logistic"}
+_EXPONENTIAL = {("log", "neg"), ("neg", "log1p", "neg")}
 
 
 class Source:
@@ -80,6 +78,13 @@ class Chain:
     def flat(self) -> bool:
         """Whether there are thresholds that many values of the uniform meet at once."""
         return any(step.name in FLAT for step in self.steps)
+
+    @property
+    def positive(self) -> bool:
+        """Whether it is known not to be negative."""
+        names = tuple(step.name for step in self.steps)
+        # The first two make the uniform, on (0, 1) for whoever takes its logarithm.
+        return bool(names) and (names[-1] in _POSITIVE or names[2:] in _EXPONENTIAL)
 
     def over(self, arrays: Sequence[Array], origin: Origin | None = None) -> "Chain":
         """The chain of a rearranged value, from its rearranged arrays."""
@@ -204,7 +209,8 @@ def follow(equation: Equation, operands: Sequence[Value]) -> Chain | None:
     # What many values of the uniform give alike must not switch by other noise: that jump would belong to nobody.
     # What chooses is a draw of its own.
     given = others[1:] if equation.name == "select_n" else others
-    if any(other.random for other in given) and (chain.flat or equation.name in (*FLAT, "select_n", "clamp")):
+    noisy = any(other.random for other in given) or equation.name in _GATHERING
+    if noisy and (chain.flat or equation.name in (*FLAT, "select_n", "clamp")):
         return None
     rule = _RULES.get(equation.name, _operation)
     return rule(equation, chain, operands, place)
@@ -222,6 +228,9 @@ def _part(equation: Equation, origin: Origin) -> Origin:
 def _operation(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain | None:
     """An operation of one or two operands on every element."""
     if not undone(equation.name) or (equation.name in ("div", "pow") and place == 1):
+        return None
+    # Powers of what may be negative fall and rise.
+    if equation.name == "pow" and not chain.positive:
         return None
     return chain.then(equation.name, *(x.value for i, x in enumerate(operands) if i != place), left=place == 0)
 
@@ -278,6 +287,8 @@ def _product(equation: Equation, chain: Chain, operands: Sequence[Value], place:
     return one.then("add", product - weight * operands[place].value[heaviest])
 
 
+# Those that put other numbers of the same noise beside the one that is followed.
+_GATHERING = {"reduce_sum", "dot_general", *_RUNNING}
 _RULES: dict[str, Callable[[Equation, Chain, Sequence[Value], int], Chain | None]] = {
     "clamp": _clamp,
     "select_n": _select,

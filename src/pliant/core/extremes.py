@@ -75,7 +75,7 @@ def _further(equation: Equation, values: list[Value], first: Extreme) -> Extreme
     same = equation.results[0].shape == equation.operands[place].shape
     if not same or not undone(equation.name) or any(v.random for v in others) or len(values) > 2:
         return None
-    if equation.name in ("div", "pow") and place == 1:
+    if equation.name == "pow" or (equation.name == "div" and place == 1):
         return None
     wide = tuple(jnp.broadcast_to(v.value, equation.results[0].shape) for v in others)
     return dataclasses.replace(first, steps=(*first.steps, Step(equation.name, wide, place == 0)))

@@ -207,8 +207,10 @@ class Interpreter(Walker):
         (result,) = equation.evaluate([v.value for v in values])
         random = frozenset().union(*(v.random for v in values))
         share([v for v in values if v is not values[place]])
-        found = self.at_digit(digit(result, values[place], edges, self._here(equation)))
-        return Value(found.astype(result.dtype).reshape(result.shape), random)
+        met = digit(result, values[place], edges, self._here(equation))
+        # As a change: whole numbers of real ones may be larger than an integer.
+        change = (self.at_digit(met) - met.value).reshape(result.shape)
+        return Value(jax.lax.stop_gradient(result) + change.astype(result.dtype), random)
 
     def _here(self, equation: Equation) -> tuple[int, Any]:
         return self.site(equation), self.iteration

@@ -16,7 +16,7 @@ _LUMPING = {"max", "min", "clamp", "select_n"}
 
 
 def is_uniform(equation: Equation) -> bool:
-    return equation.name == "jit" and equation.parameters.get("name") == "_uniform" and len(equation.inputs) == 3
+    return equation.of_jax == "_uniform" and len(equation.inputs) == 3
 
 
 def interesting(equation: Equation, values: list[Value]) -> bool:

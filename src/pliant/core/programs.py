@@ -25,6 +25,7 @@ Atom = core.Var | core.Literal
 
 # Whose lines are not the user's: installed packages, Python's own, this library.
 _FOLDERS = ("site-packages", "dist-packages", os.path.dirname(os.__file__), os.path.dirname(os.path.dirname(__file__)))
+_OWN = os.path.join("jax", "_src") + os.sep
 # JAX's special functions: they are smooth where they are defined, and compare only to choose between expansions.
 _SPECIAL = tuple(os.sep + os.path.join("jax", "_src", name) for name in ("scipy", "nn"))
 _NAMES = {"pjit": "jit", "remat2": "remat", "checkpoint": "remat", "closed_call": "call", "core_call": "call"}
@@ -223,6 +224,13 @@ class Equation:
         files = self._files()
         callers = [file for file in files if not any(name in file for name in _MACHINERY)]
         return not any(map(users_line, files)) or not users_line(next(iter(callers), ""))
+
+    @property
+    def of_jax(self) -> str:
+        """The name of the jitted function of JAX that it calls; empty where it does something else."""
+        inside = getattr(self.parameters.get("jaxpr"), "jaxpr", self.parameters.get("jaxpr"))
+        file = getattr(getattr(inside, "debug_info", None), "func_filename", None) or ""
+        return self.parameters["name"] if self.name == "jit" and _OWN in file else ""
 
     @property
     def special(self) -> bool:

@@ -16,8 +16,7 @@ _GUMBEL = ("mul", "add", "log", "neg", "log", "neg")
 
 def sampler(equation: Equation) -> Family | None:
     """The law that a call of `jax.random` draws from, given a key and one parameter; None where it is none of these."""
-    name = equation.parameters.get("name") if equation.name == "jit" else None
-    return _SAMPLERS.get(str(name)) if len(equation.inputs) == 2 else None
+    return _SAMPLERS.get(equation.of_jax) if len(equation.inputs) == 2 else None
 
 
 def choice(equation: Equation, values: list[Value]) -> Array | None:

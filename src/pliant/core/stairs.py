@@ -29,7 +29,7 @@ def stairs(equation: Equation, operands: Sequence[Any]) -> tuple[int, Edges] | N
 
 def is_search(equation: Equation) -> bool:
     """Whether it is `jnp.searchsorted` of a sorted array and of numbers."""
-    named = equation.name == "search_sorted" or equation.parameters.get("name") == "searchsorted"
+    named = equation.name == "search_sorted" or equation.of_jax == "searchsorted"
     return named and len(equation.inputs) == 2 and len(equation.operands[0].shape) == 1
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from pliant.core.activity import inexact, reach, settled
-from pliant.core.chains import AFTER, BEFORE, Chain, Value, lift, marked, share
+from pliant.core.chains import AFTER, BEFORE, Chain, Source, Value, lift, marked, share
 from pliant.core.errors import NotApplicable
 from pliant.core.places import draws, may_lump
 from pliant.core.programs import Branch, Call, Equation, Program, Scan, While
@@ -136,7 +136,8 @@ class Walker(abc.ABC):
         self.iteration = outer
         self.keep_tape(numbers)
         self._enter(book)
-        chains = _kept(scan, known, arrays)
+        held = {v.chain.source for v in constants if v.chain is not None}
+        chains = _kept(scan, known, arrays, held)
         beside = AFTER if scan.reverse else BEFORE
         random |= {(*chain.origin, beside) for chain in chains if chain is not None} | marked(known)
         active = reach(scan.body, [v.active for v in (*constants, *about, *walked)])
@@ -219,12 +220,15 @@ def _slice(value: Value, row: list[Any], scan: Scan) -> Value:
     return dataclasses.replace(value, value=row[0], random=random, chain=chain)
 
 
-def _kept(scan: Scan, known: list[Value], arrays: list[list[Any]]) -> list[Chain | None]:
-    """The chains of a loop's results: a carry is followed from the noise of the last pass, a row from that of its own."""
+def _kept(scan: Scan, known: list[Value], arrays: list[list[Any]], held: set[Source]) -> list[Chain | None]:
+    """The chains of a loop's results: a carry is followed from the noise of the last pass, a row from that of its own.
+
+    Not from noise that was `held` and is the same in every pass.
+    """
     final = 0 if scan.reverse else scan.length - 1
 
     def kept(number: int, value: Value) -> Chain | None:
-        if not isinstance(value.chain, Chain) or scan.length == 0:
+        if not isinstance(value.chain, Chain) or value.chain.source in held or scan.length == 0:
             return None
         rows = [a[final] for a in arrays[number]] if number < scan.carry else arrays[number]
         return value.chain.over(rows, value.chain.origin[:2])
