@@ -168,7 +168,7 @@ def test_its_trajectories_are_those_of_other_estimators(generator):
     law = Metropolis(Harmonic(jnp.array(1.0)), x0=jnp.ones(3), scale=jnp.array(0.8))
     seen = [
         pliant.gradient(
-            law, Final(lambda state: state.position), estimator, horizon=5, replicas=32, key=jax.random.key(3),
+            law, Final(lambda state: state.position), estimator, horizon=24, replicas=32, key=jax.random.key(3),
             wrt=lambda law: law.scale, generator=generator, progress=False,
         ).observable.value
         for estimator in (StochasticTriple(replays=2), ScoreFunction())
