@@ -5,8 +5,10 @@ are tested on every JAX that is supported (0.10 to 0.12).
 """
 
 import dataclasses
+import functools
 import itertools
 import linecache
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -173,6 +175,8 @@ class Equation:
         """The programs inside, None where there are none that could be walked."""
         if self.name in _CALLS:
             return Call(_program(self.parameters[_CALLS[self.name]]), self.name.startswith("custom"))
+        if self.name == "shard_map":
+            return Call(_unsharded(self.raw), custom=False)
         read = {"scan": _scan, "while": _while, "cond": _branch}.get(self.name)
         return read and read(self.parameters)
 
@@ -266,6 +270,76 @@ def _batch_first(operand: Any, axis: Any, size: int) -> Any:
     if axis is None:
         return jnp.broadcast_to(operand, (size, *operand.shape))
     return jnp.moveaxis(operand, axis, 0)
+
+
+@functools.lru_cache(maxsize=64)
+def _unsharded(raw: Any) -> Program:
+    """The program of a `shard_map` over all of its operands: its shards become batches, its collectives sums."""
+    read = raw.params
+    axes = {name: read["mesh"].shape[name] for name in read["mesh"].axis_names if name in read["newly_manual_axes"]}
+    inner = getattr(read["jaxpr"], "jaxpr", read["jaxpr"])
+    inner = _untyped(inner) if read["check_vma"] else inner
+    shard = core.jaxpr_as_fun(core.ClosedJaxpr(inner, ()))
+
+    def together(*operands: Any) -> list[Any]:
+        shards = [_cut(operand, spec, axes) for operand, spec in zip(operands, read["in_specs"], strict=True)]
+        run = shard
+        for name, size in reversed(axes.items()):
+            run = jax.vmap(run, axis_name=name, axis_size=size)
+        return [_joined(result, spec, axes) for result, spec in zip(run(*shards), read["out_specs"], strict=True)]
+
+    return trace(together, *_shapes(raw.invars))[0]
+
+
+def _untyped(jaxpr: Any) -> Any:
+    """The same program without what only tells types which values differ between devices."""
+    if isinstance(jaxpr, core.Jaxpr):
+        return jaxpr.replace(eqns=[_untyped_equation(raw) for raw in jaxpr.eqns])
+    if isinstance(jaxpr, core.ClosedJaxpr):
+        return jaxpr.replace(jaxpr=_untyped(jaxpr.jaxpr))
+    return tuple(map(_untyped, jaxpr)) if type(jaxpr) is tuple else jaxpr
+
+
+def _untyped_equation(raw: Any) -> Any:
+    if raw.primitive.name == "pvary":
+        return raw.replace(primitive=core.primitives.copy_p, params={})
+    if raw.primitive.name == "psum_invariant":
+        return raw.replace(primitive=core.primitives.psum_p, params={**raw.params, "axis_index_groups": None})
+    if raw.primitive.name == "custom_jvp_call":
+        # The rule insists on the types: what remains is the derivative of what the function does.
+        call = {"call_jaxpr": _untyped(raw.params["call_jaxpr"])}
+        return raw.replace(primitive=core.primitives.closed_call_p, params=call)
+    return raw.replace(params={name: _untyped(value) for name, value in raw.params.items()})
+
+
+def _cut(operand: Any, spec: Sequence[Any], axes: dict[str, int]) -> Any:
+    """Shards of an array: an axis in front for every axis of a mesh."""
+    parts, where = [], {}
+    for size, names in itertools.zip_longest(operand.shape, map(_names, spec), fillvalue=()):
+        where.update({name: len(parts) + i for i, name in enumerate(names)})
+        counts = [axes[name] for name in names]
+        parts += [*counts, size // math.prod(counts)]
+    inner = [i for i in range(len(parts)) if i not in where.values()]
+    cut = operand.reshape(parts).transpose([where[name] for name in axes if name in where] + inner)
+    missing = [i for i, name in enumerate(axes) if name not in where]
+    return jnp.broadcast_to(jnp.expand_dims(cut, missing), (*axes.values(), *cut.shape[len(where) :]))
+
+
+def _joined(shards: Any, spec: Sequence[Any], axes: dict[str, int]) -> Any:
+    """The array whose shards these are; where the specification names no axis, they are all the same."""
+    order, shape = [], []
+    names = list(axes)
+    for i, size in enumerate(shards.shape[len(axes) :]):
+        along = _names(spec[i]) if i < len(spec) else ()
+        order += [names.index(name) for name in along] + [len(axes) + i]
+        shape.append(size * math.prod(axes[name] for name in along))
+    left = [i for i in range(len(axes)) if i not in order]
+    return shards.transpose(left + order)[(0,) * len(left)].reshape(shape)
+
+
+def _names(part: Any) -> tuple[str, ...]:
+    """The axes of a mesh that one axis of an array is cut along."""
+    return () if part is None else (part,) if isinstance(part, str) else tuple(part)
 
 
 def _program(jaxpr: Any) -> Program:

@@ -99,6 +99,11 @@ class Probe:
         except Exception:  # a loop of unknown length, a callback: what has no reverse mode is found elsewhere
             return None
 
+    def length(self, index: int) -> float:
+        """What a slope is divided by: the length of a direction, with its sign where there is one parameter."""
+        direction = self.directions[index]
+        return float(direction[0]) if direction.size == 1 else float(np.linalg.norm(direction))
+
     def sample(self, steps: ArrayLike, directions: Sequence[int]) -> Sample:
         """The program at `theta + t v` for pairs of a step and the index of a direction, in batches of one size."""
         size = 3 * len(self.directions)

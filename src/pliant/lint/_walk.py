@@ -12,8 +12,9 @@ from jaxtyping import Array, Float
 
 from pliant.core.activity import inexact
 from pliant.core.programs import Branch, Call, Equation, Literal, Program, Scan, While
-from pliant.lint._flow import Flow, Path, passes
+from pliant.lint._flow import Flow, Path
 from pliant.lint._margins import BENDS, BLOCKS, EDGES
+from pliant.lint._tangents import passes
 
 _MARGINS = {**BLOCKS, **BENDS, **EDGES}
 # Of the nearest edges of a site, the first may be ones that the outputs do not see.
@@ -77,7 +78,7 @@ class Walk:
         match equation.structure:
             case Call(body, custom):
                 results, records = self._run(body, operands, path)
-                if custom and equation.name == "custom_jvp_call":
+                if custom and self._ruled(equation, path):
                     results, _ = self._operation(equation, operands, path)
                 return results, records
             case Scan() as scan:
@@ -87,6 +88,11 @@ class Walk:
             case Branch(branches):
                 return self._branch(branches, operands, path)
         return self._operation(equation, operands, path)
+
+    def _ruled(self, equation: Equation, path: Path) -> bool:
+        """Whether tangents follow a custom rule: those of reverse mode alone are compared with what the body does."""
+        forward = equation.name == "custom_jvp_call" and path not in self._flow.backwards
+        return forward or path in self._flow.rigid
 
     def _operation(self, equation: Equation, operands: list[Dual], path: Path) -> tuple[list[Dual], Records]:
         values = [dual.value for dual in operands]
@@ -133,15 +139,16 @@ class Walk:
 
         def step(state: tuple) -> tuple:
             carry, seen, count = state
-            _, before = look(carry)
+            going, before = look(carry)
             results, during = self._run(loop.body, [*of_body, *carry], (*path, 1))
-            return _held(results, moves), _nearer(seen, _scaled({**before, **during}, count)), count + 1
+            seen = _nearer(seen, _scaled({**before, **during}, count))
+            return _where(going.value, _held(results, moves), carry), seen, count + 1
 
         def records(carry: list[Dual]) -> Records:
             return {**look(carry)[1], **self._run(loop.body, [*of_body, *carry], (*path, 1))[1]}
 
         none = {path: _nothing() for path in jax.eval_shape(records, carry)}
-        carry, seen, _ = lax.while_loop(lambda state: look(state[0])[0].value, step, (carry, none, 0))
+        carry, seen, _ = lax.while_loop(lambda state: jnp.any(look(state[0])[0].value), step, (carry, none, 0))
         return carry, _nearer(seen, look(carry)[1])
 
     def _branch(self, branches: Sequence[Program], operands: list[Dual], path: Path) -> tuple[list[Dual], Records]:
@@ -249,6 +256,15 @@ def _nearer(one: Records, other: Records) -> Records:
 def _held(duals: Sequence[Dual], moves: Sequence[bool]) -> list[Dual]:
     """The same values, with tangents exactly where `moves` says."""
     return [Dual(dual.value, dual.full if m else None) for dual, m in zip(duals, moves, strict=True)]
+
+
+def _where(going: Any, results: list[Dual], carry: list[Dual]) -> list[Dual]:
+    """What a step leaves: loops of a batch, which go on for as long as one of them does, have come to rest one by one."""
+
+    def chosen(new: Any, old: Any) -> Any:
+        return jnp.where(jnp.expand_dims(going, range(jnp.ndim(going), jnp.ndim(new))), new, old)
+
+    return jax.tree.map(chosen, results, carry) if jnp.ndim(going) else results
 
 
 def _sizes(carry: Sequence[Dual]) -> tuple[Array, Array]:
