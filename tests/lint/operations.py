@@ -145,6 +145,8 @@ OPERATIONS = {
     "python if": Operation(lambda x, key: x if x > 3.0 else -x, 3.1, ("BREAK",)),
     "python float": Operation(lambda x, key: jnp.sin(float(x)), 3.1, ("BREAK",)),
     "python int": Operation(lambda x, key: sum(x for _ in range(int(x))), 3.1, ("BREAK",)),
+    "python index": Operation(lambda x, key: [x, 2 * x, x**2, -x][jnp.int32(x)], 3.1, ("BREAK",)),
+    "boolean index": Operation(lambda x, key: jnp.sum(ROW[ROW < x]) * x, 3.1, ("BREAK",)),
     "numpy": Operation(lambda x, key: jnp.asarray(np.sin(x)), 3.1, ("BREAK",)),
 }
 

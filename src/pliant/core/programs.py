@@ -16,6 +16,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import ShapedArray
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
@@ -43,6 +44,9 @@ _CALLS = {
     "custom_vjp_call": "call_jaxpr",
     "custom_lin": "call_jaxpr",
 }
+
+# Where equations with custom derivatives keep their rules: functions, and new ones at every trace.
+_RULES = ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,6 +93,12 @@ class Program:
     def outputs(self) -> Sequence[Atom]:
         """What a call returns: variables or literals."""
         return self.jaxpr.outvars
+
+    @property
+    def names(self) -> set[str]:
+        """Of all operations, also of those in programs inside."""
+        found = {equation.name for equation in self.equations}
+        return found.union(*(inner.names for equation in self.equations for inner in equation.programs))
 
     def evaluate(self, *operands: Any, rule: Callable | None = None) -> list[Any]:
         """The outputs; `rule(equation, operands) -> results` takes the place of an equation's own evaluation."""
@@ -232,6 +242,67 @@ def trace(function: Callable, *arguments: Any) -> tuple[Program, Any]:
     """The program of `function(*arguments)`, flat inputs to flat outputs, and the tree of what it returns."""
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
     return _program(closed), jax.tree.structure(shape)
+
+
+def alike(one: Any, other: Any) -> bool:
+    """Whether two programs differ in values of their constants alone. Rules of custom derivatives are not looked into."""
+    if one is other:
+        return True
+    if isinstance(one, Program) and isinstance(other, Program):
+        return _same_shapes(one.constants, other.constants) and _alike_jaxprs(one.jaxpr, other.jaxpr)
+    if isinstance(one, core.Jaxpr) and isinstance(other, core.Jaxpr):
+        return _alike_jaxprs(one, other)
+    if isinstance(one, core.ClosedJaxpr) and isinstance(other, core.ClosedJaxpr):
+        same = len(one.consts) == len(other.consts) and all(map(_equal, one.consts, other.consts))
+        return same and _alike_jaxprs(one.jaxpr, other.jaxpr)
+    if type(one) is tuple and type(other) is tuple:
+        return len(one) == len(other) and all(map(alike, one, other))
+    return _equal(one, other)
+
+
+def _alike_jaxprs(one: Any, other: Any) -> bool:
+    """The same equations between the same variables, under other names."""
+    if len(one.eqns) != len(other.eqns) or len(one.outvars) != len(other.outvars):
+        return False
+    names: dict[Any, Any] = {}
+
+    def bind(some: Sequence[Any], others: Sequence[Any]) -> bool:
+        names.update(zip(some, others, strict=False))
+        return len(some) == len(others) and all(a.aval == b.aval for a, b in zip(some, others, strict=True))
+
+    def read(a: Any, b: Any) -> bool:
+        if isinstance(a, Literal) or isinstance(b, Literal):
+            return type(a) is type(b) and a.aval == b.aval and _equal(a.val, b.val)
+        return names.get(a) is b
+
+    def step(a: Any, b: Any) -> bool:
+        same = a.primitive is b.primitive and len(a.invars) == len(b.invars) and a.params.keys() == b.params.keys()
+        kept = (name for name in a.params if name not in _RULES)
+        return (
+            same
+            and all(map(read, a.invars, b.invars))
+            and all(alike(a.params[name], b.params[name]) for name in kept)
+            and bind(a.outvars, b.outvars)
+        )
+
+    bound = bind(one.constvars, other.constvars) and bind(one.invars, other.invars)
+    return bound and all(map(step, one.eqns, other.eqns)) and all(map(read, one.outvars, other.outvars))
+
+
+def _same_shapes(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    kinds = [[jax.typeof(value) for value in values] for values in (some, others)]
+    return kinds[0] == kinds[1]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, (np.ndarray, jax.Array)) or isinstance(other, (np.ndarray, jax.Array)):
+        return isinstance(one, type(other)) and one.dtype == other.dtype and np.array_equal(one, other, equal_nan=True)
+    try:
+        return bool(one == other)
+    except Exception:  # whatever an operation's author keeps in its parameters
+        return False
 
 
 def operation(name: str, evaluate: Callable[..., Any], refuse: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,9 +12,9 @@ Disagreement = tuple[str, float]
 
 
 def against_differences(probe: Probe, here: Sample) -> Disagreement:
-    """The derivative along directions and what the function does next to the arguments."""
-    differences = _differences(probe, here)
-    off = _off(here.slope, differences)
+    """The derivative along a direction, which moves all parameters, and what the function does next to the arguments."""
+    differences = _differences(probe, here.value[:1], here.slope[:1])
+    off = _off(here.slope[:1], differences)
     if not np.nanmax(off, initial=0.0) > _AGREE:
         return "", 0.0
     worst = np.unravel_index(np.nanargmax(off), off.shape)
@@ -43,18 +43,18 @@ def number(value: float) -> str:
     return f"{value + 0.0:.6g}"
 
 
-def _differences(probe: Probe, here: Sample) -> np.ndarray:
-    """Central differences, extrapolated; NaN where they do not settle."""
-    theta, v = probe.theta, probe.directions
+def _differences(probe: Probe, value: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Central differences along it, extrapolated; NaN where they do not settle."""
+    theta, v = probe.theta, probe.directions[:1]
     steps = [sign * h for h in _STEPS for sign in (1, -1)]
-    values = np.asarray(probe.values(np.concatenate([theta + h * v for h in steps])))
+    values = probe.values(np.concatenate([theta + h * v for h in steps]))
     ahead, behind, ahead2, behind2 = values.reshape(4, len(v), -1)
     wide, narrow = (ahead - behind) / (2 * _STEPS[0]), (ahead2 - behind2) / (2 * _STEPS[1])
-    noise = 1e-12 * np.abs(here.value) / _STEPS[1]
+    noise = 1e-12 * np.abs(value) / _STEPS[1]
     settled = np.abs(wide - narrow) < 1e-2 * (np.abs(wide) + np.abs(narrow)) + noise
     found = (4 * narrow - wide) / 3
-    relevant = np.abs(found - here.slope) > 10 * noise
-    return np.where(settled & relevant, found, np.where(settled, here.slope, np.nan))
+    relevant = np.abs(found - slope) > 10 * noise
+    return np.where(settled & relevant, found, np.where(settled, slope, np.nan))
 
 
 def _off(found: np.ndarray, true: np.ndarray, floor: np.ndarray | float = 0.0) -> np.ndarray:

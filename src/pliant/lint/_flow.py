@@ -53,8 +53,8 @@ class Flow:
 
     **Fields**: `sites` by their paths; of loops by theirs `moves`: which parts of a carry do, and `lengths`; `rigid`: where
     operations stand that have no derivative; `backwards`: where custom rules do whose derivative reverse mode alone can
-    follow; `accepted`: whether the author stands by some sites; `rejects`: whether a library draws by rejection, with a
-    derivative that differences at fixed random numbers do not have.
+    follow, and `passing`: where labels do in such rules; `accepted`: whether the author stands by some sites; `rejects`:
+    whether a library draws by rejection, with a derivative that differences at fixed random numbers do not have.
     """
 
     def __init__(self, program: Program, moving: Sequence[bool]):
@@ -63,9 +63,16 @@ class Flow:
         self.lengths: dict[Path, int] = {}
         self.rigid: set[Path] = set()
         self.backwards: set[Path] = set()
-        self.accepted = self.rejects = self._silent = self._trusted = self._looped = False
+        self.passing: set[Path] = set()
+        self.accepted = self.rejects = self._silent = self._trusted = self._looped = self._reversed = False
         flags = [Flag.MOVES | Flag.DEPENDS if moves else Flag.NONE for moves in moving]
         self.outputs = self._program(program, flags, (), None, [True] * len(program.outputs))
+
+    @property
+    def shape(self) -> tuple:
+        """All that the walk through a program depends on."""
+        sites = {path: (site.name, site.group) for path, site in self.sites.items()}
+        return sites, self.moves, self.rigid, self.backwards, self.passing
 
     def _program(
         self, program: Program, inputs: Sequence[Flag], path: Path, place: Place | None, wanted: Sequence[bool]
@@ -96,8 +103,9 @@ class Flow:
                 return self._declared(equation, body, arrive, path, place)
             case Call(body, custom):
                 trusted, self._trusted = self._trusted, self._trusted or custom and _is_library(equation, body)
+                reverse, self._reversed = self._reversed, self._reversed or equation.name == "custom_vjp_call"
                 outs = self._program(body, arrive, path, place, wanted)
-                self._trusted = trusted
+                self._trusted, self._reversed = trusted, reverse
                 if custom and _any(arrive, Flag.MOVES):
                     why = self._refusal(equation, arrive, path)
                     if why:
@@ -143,8 +151,12 @@ class Flow:
     def _declared(
         self, equation: Equation, body: Program, arrive: list[Flag], path: Path, place: Place | None
     ) -> list[Flag]:
-        if _any(arrive, Flag.MOVES):
+        if _any(arrive, Flag.DEPENDS):
             self._site(equation, arrive, path, place, "declared", label(equation))
+        if self._reversed:
+            # The label of a rule in reverse mode alone: what the function does has the derivative of the identity.
+            self.passing.add(path)
+            return arrive
         silent, self._silent = self._silent, True
         outs = self._program(body, arrive, path, place, [True] * len(body.outputs))
         self._silent = silent

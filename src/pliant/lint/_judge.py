@@ -16,6 +16,8 @@ _HERE = 1e-9
 # Further than this, in units of a direction, it is out of reach.
 _REACH = 1.0 + 1e-6
 _FEW, _MOST = 4, 32
+# Those after the first few are taken in so many rounds, until one is seen.
+_ROUNDS = 4
 # A tangent that has grown by a million more than the values says nothing about them.
 _BLOWN = np.log(1e6)
 
@@ -47,7 +49,8 @@ class Judge:
         found = [*self._broken(), *self._blown(), *self._not_finite()]
         near, far = self._candidates()
         edges = self.probe.locate(near)
-        edges += self.probe.locate([candidate for candidate in far if candidate[0] not in _seen(edges)])
+        for some in (far[i::_ROUNDS] for i in range(_ROUNDS)):
+            edges += self.probe.locate([candidate for candidate in some if candidate[0] not in _seen(edges)])
         found += [finding for edge in edges for finding in self._across(edge)]
         found += self._unseen(edges)
         hopeless = self.flow.rejects or any(finding.severity in ("NAN", "BLOWUP") for finding in found)
@@ -57,7 +60,7 @@ class Judge:
         if compared:
             found += self._disagreements()
         found += self._declared({(finding.kind, finding.place) for finding in found}, compared)
-        return _ranked(found)
+        return _ranked(found, {site.name for site in self.flow.sites.values() if site.group == "declared"})
 
     def _candidates(self) -> tuple[list[Candidate], list[Candidate]]:
         """Edges in reach of each site, the nearest few; and where chance meets parameters, any, and the next few."""
@@ -72,6 +75,9 @@ class Judge:
             steps = np.where(passed & ~np.isfinite(steps), 1.0, steps)
             chance = site.random and site.group == "blocks"
             wanted = np.isfinite(steps) & ((np.abs(steps) <= 1) | passed | chance)
+            if site.random and not chance:
+                # Another key moves these: they count where the arguments are.
+                wanted &= np.abs(steps) < 1e3 * _HERE
             if wanted.any():
                 direction = int(np.argmin(np.where(wanted, np.abs(steps), np.inf).min(axis=1)))
                 found = dict.fromkeys(float(step) for step in steps[direction, wanted[direction]])
@@ -174,7 +180,7 @@ class Judge:
             rate, length = float(np.max(record.rate[: self.count])), self.flow.lengths.get(path, 0)
             if site.group == "grows" and rate * length > _BLOWN:
                 grown = f"tangents grow by {np.exp(min(rate, 700)):.4g} a step beyond the values, over {length} steps"
-                horizon = f"ten times the values' size after {int(np.log(10.0) / rate)}"
+                horizon = f"the signal is gone after {int(np.log(10.0) / rate)}, where they are ten times the values"
                 yield self._finding("BLOWUP", site, f"{grown}; {horizon}", 1.0)
 
     def _not_finite(self) -> Iterator[Finding]:
@@ -227,7 +233,9 @@ class Judge:
                 yield self._finding(severity, site, f"biased by declaration, {shows}", effect)
 
     def _finding(self, severity: str, site: Site, message: str, effect: float) -> Finding:
-        return Finding(severity, site.name, site.place, message, advice(severity, site.name), effect)
+        # What cannot be measured is taken for all.
+        known = effect if np.isfinite(effect) else 1.0
+        return Finding(severity, site.name, site.place, message, advice(severity, site.name), known)
 
 
 def _seen(edges: list[Edge]) -> set[Site]:
@@ -239,10 +247,15 @@ def _is_here(edge: Edge) -> bool:
     return abs(edge.t) < _HERE
 
 
-def _ranked(found: list[Finding]) -> list[Finding]:
-    """The largest effects first; of several of a kind on a line the nearest."""
-    best: dict[tuple, Finding] = {}
+def _ranked(found: list[Finding], declared: set[str]) -> list[Finding]:
+    """The largest effects first; of several of a kind on a line the nearest, and of several kinds the largest."""
+    nearest: dict[tuple, Finding] = {}
     for finding in found:
-        key = finding.severity, finding.place, finding.kind if finding.place is None else ""
-        best.setdefault(key, finding)
-    return sorted(best.values(), key=lambda finding: -finding.effect)
+        nearest.setdefault((finding.severity, finding.place, finding.kind), finding)
+    ranked, told = [], set()
+    for finding in sorted(nearest.values(), key=lambda finding: -finding.effect):
+        line = finding.severity, finding.place, finding.kind in declared
+        if finding.place is None or line not in told:
+            ranked.append(finding)
+            told.add(line)
+    return ranked

@@ -22,7 +22,7 @@ def passes(equation: Equation, moving: tuple[bool, ...]) -> list[bool]:
 
 def backwards_alone(equation: Equation, moving: tuple[bool, ...]) -> bool:
     """Whether the derivative of an operation holds a rule that forward mode cannot evaluate."""
-    return "custom_lin" in _names(_derivative(_Keyed(equation, moving)))
+    return "custom_lin" in _derivative(_Keyed(equation, moving)).names
 
 
 class _Keyed:
@@ -56,12 +56,6 @@ def _derivative(keyed: _Keyed) -> Program:
         return jax.jvp(local, tuple(primals), tuple(tangents))[1]
 
     return trace(push, still, primals, primals)[0]
-
-
-def _names(program: Program) -> set[str]:
-    """Of all operations, also of those inside."""
-    names = {equation.name for equation in program.equations}
-    return names.union(*(_names(inner) for equation in program.equations for inner in equation.programs))
 
 
 def _reached(program: Program, sources: set) -> list[bool]:
