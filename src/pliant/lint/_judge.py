@@ -80,7 +80,7 @@ class Judge:
                 wanted &= np.abs(steps) < 1e3 * _HERE
             if wanted.any():
                 direction = int(np.argmin(np.where(wanted, np.abs(steps), np.inf).min(axis=1)))
-                found = dict.fromkeys(float(step) for step in steps[direction, wanted[direction]])
+                found = dict.fromkeys(sorted(steps[direction, wanted[direction]].tolist(), key=abs))
                 candidates = [(site, direction, step) for step in found]
                 near += candidates[:_FEW]
                 far += candidates[_FEW:] if chance else []

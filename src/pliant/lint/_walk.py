@@ -232,11 +232,14 @@ def _nothing() -> Record:
 
 
 def _first(steps: Float[Array, " any"]) -> Float[Array, " nearest"]:
-    """The nearest steps, padded; of many, the nearest of each of some groups: sorting a million is dear."""
+    """The nearest step and some others, padded; of many, the nearest of each of some groups: sorting a million is dear."""
+    if steps.size <= _NEAREST:
+        # Within a loop this happens at every turn: no sorting.
+        steps = jnp.roll(steps, -jnp.argmin(jnp.abs(steps))) if steps.size > 1 else steps
+        return jnp.concatenate([steps, jnp.full(_NEAREST - steps.size, jnp.inf, steps.dtype)])
     groups = min(steps.size, _GROUPS)
     steps = jnp.concatenate([steps, jnp.full(-steps.size % groups, jnp.inf, steps.dtype)]).reshape(-1, groups)
     steps = jnp.take_along_axis(steps, jnp.argmin(jnp.abs(steps), axis=0, keepdims=True), axis=0)[0]
-    steps = jnp.concatenate([steps, jnp.full(_NEAREST, jnp.inf, steps.dtype)])
     _, order = lax.top_k(-jnp.abs(steps), _NEAREST)
     return steps[order]
 
