@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from _measure import Row, Times
 from jax import lax
 
-import pliant
+from pliant import lint
 
 KEY = jax.random.key(0)
 GOAL = 15.0
@@ -111,8 +111,8 @@ def rows() -> Iterator[Row]:
 
 def _row(function: Callable, at: Any) -> Row:
     derivative = jax.jit(lambda x, v: jax.jvp(function, (x,), (v,)))
-    times = Times({"lint": lambda: pliant.lint(function, at), "jvp": lambda: derivative(at, at)}, rounds=3, repeats=1)
-    found = ", ".join(finding.severity for finding in pliant.lint(function, at)) or "nothing"
+    times = Times({"lint": lambda: lint(function, at), "jvp": lambda: derivative(at, at)}, rounds=3, repeats=1)
+    found = ", ".join(finding.severity for finding in lint(function, at)) or "nothing"
     row = times.at_most(f"a later `lint` of {function.__name__} over one jvp", "lint", "jvp", GOAL)
     row.measured += f"; found: {found}"
     return row

@@ -80,6 +80,11 @@ class Program:
         return self.jaxpr.invars
 
     @property
+    def operands(self) -> list[jax.ShapeDtypeStruct]:
+        """Shapes and types of what a call takes."""
+        return _shapes(self.jaxpr.invars)
+
+    @property
     def captured(self) -> Sequence[Variable]:
         """The variables that `constants` are bound to."""
         return self.jaxpr.constvars
@@ -386,7 +391,7 @@ def _untyped_equation(raw: Any) -> Any:
 def _cut(operand: Any, spec: Sequence[Any], axes: dict[str, int]) -> Any:
     """Shards of an array: an axis in front for every axis of a mesh."""
     parts, where = [], {}
-    for size, names in itertools.zip_longest(operand.shape, map(_names, spec), fillvalue=()):
+    for size, names in zip(operand.shape, [*map(_names, spec), *[()] * (operand.ndim - len(spec))], strict=True):
         where.update({name: len(parts) + i for i, name in enumerate(names)})
         counts = [axes[name] for name in names]
         parts += [*counts, size // math.prod(counts)]

@@ -84,7 +84,7 @@ def _derivatives(program: Program, moving: Sequence[bool]) -> list[Program | Non
 
 
 def _traced(program: Program, moving: Sequence[bool], derivative: Callable) -> Program | None:
-    arguments = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in program.inputs]
+    arguments = program.operands
     moved = [argument for argument, moves in zip(arguments, moving, strict=True) if moves]
 
     def run(arguments: list, moved: list) -> Any:
