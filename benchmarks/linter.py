@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from _measure import Row, Times
 from jax import lax
 
-from pliant import lint
+from pliant.lint._lint import lint
 
 KEY = jax.random.key(0)
 GOAL = 15.0

@@ -104,24 +104,35 @@ class Probe:
         sites, chosen = [site for site, _, _ in candidates], [direction for _, direction, _ in candidates]
         steps = np.array([step for _, _, step in candidates])
         located, going = np.zeros(len(steps), bool), np.arange(len(steps))
-        for _ in range(_NEWTON):
+        first = np.full(len(steps), np.inf)
+        for turn in range(_NEWTON):
             records = self.sample(steps[going], [chosen[i] for i in going]).records
             left = np.array([records[sites[i].path].crossings[row, 0] for row, i in enumerate(going)])
             steps[going] += np.where(np.isfinite(left), left, 0.0)
             located[going] = np.abs(left) < 1e-7 * (1 + np.abs(steps[going]))
-            going = going[np.isfinite(left) & ~located[going]]
+            first = np.abs(left) if turn == 0 else first
+            # What has not come nearer by the third turn will not by the last.
+            hopeless = (turn == 2) & (np.abs(left) > 0.5 * first[going])
+            going = going[np.isfinite(left) & ~located[going] & ~hopeless]
             if not going.size:
                 break
         steps, located = self._bisect(sites, chosen, steps, located)
-        near = self._sides(steps, chosen, _BESIDE[1])
-        # Most edges do nothing to the outputs: only what seems to is looked at from further off too.
-        seen = [i for i, side in enumerate(near) if not _quiet(side)]
-        further = self._sides(steps[seen], [chosen[i] for i in seen], _BESIDE[0]) if seen else []
-        wide = dict(zip(seen, further, strict=True))
+        beside = self._beside(steps, chosen, np.flatnonzero(located))
         return [
-            _edge(site, direction, float(t), bool(found), [wide.get(i, near[i]), near[i]])
-            for i, (site, direction, t, found) in enumerate(zip(sites, chosen, steps, located, strict=True))
+            _edge(site, direction, float(t), beside[i]) if i in beside else Edge(site, direction, float(t), False)
+            for i, (site, direction, t) in enumerate(zip(sites, chosen, steps, strict=True))
         ]
+
+    def _beside(self, steps: np.ndarray, chosen: list[int], which: np.ndarray) -> dict[int, list[tuple]]:
+        """Both sides of some edges, the wide step first."""
+        if not which.size:
+            return {}
+        near = dict(zip(which, self._sides(steps[which], [chosen[i] for i in which], _BESIDE[1]), strict=True))
+        # Most edges do nothing to the outputs: only what seems to is looked at from further off too.
+        seen = np.array([i for i, side in near.items() if not _quiet(side)], int)
+        wide = self._sides(steps[seen], [chosen[i] for i in seen], _BESIDE[0]) if seen.size else []
+        further = dict(zip(seen, wide, strict=True))
+        return {int(i): [further.get(i, side), side] for i, side in near.items()}
 
     def _bisect(self, sites: list[Site], chosen: list[int], steps: np.ndarray, located: np.ndarray) -> tuple:
         """Where Newton's method went astray although elements change sides within reach: halve the interval."""
@@ -167,11 +178,11 @@ def _quiet(side: tuple) -> bool:
     return bool(np.all(np.isfinite(size)) and not np.any((np.abs(jump) > _JUMP * size) | bend))
 
 
-def _edge(site: Site, direction: int, t: float, located: bool, sides: list[tuple]) -> Edge:
+def _edge(site: Site, direction: int, t: float, sides: list[tuple]) -> Edge:
     (wide_jump, wide_before, wide_after, _), (jump, before, after, value) = sides
     finite = bool(np.all(np.isfinite(jump)) and np.all(np.isfinite(after - before)))
     if not finite:
-        return Edge(site, direction, t, located, finite=False)
+        return Edge(site, direction, t, True, finite=False)
     bend, wide_bend = after - before, wide_after - wide_before
     size = np.abs(value) + np.abs(before) + np.abs(after)
     # What is not there at a hundredth of the distance was curvature or round-off.
@@ -180,4 +191,4 @@ def _edge(site: Site, direction: int, t: float, located: bool, sides: list[tuple
     bend = np.where((np.abs(bend) > _BEND * slopes) & (np.abs(bend) > 0.3 * np.abs(wide_bend)), bend, 0.0)
     worst = int(np.argmax(np.abs(jump))) if jump.any() else int(np.argmax(np.abs(bend)))
     numbers = (float(array[worst]) for array in (jump, bend, before, after))
-    return Edge(site, direction, t, located, *numbers, output=worst)
+    return Edge(site, direction, t, True, *numbers, output=worst)

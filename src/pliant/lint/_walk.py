@@ -13,7 +13,19 @@ from pliant.core.activity import inexact
 from pliant.core.programs import Branch, Call, Equation, Literal, Program, Scan, While
 from pliant.lint._flow import Flow, Path
 from pliant.lint._margins import BENDS, BLOCKS, EDGES
-from pliant.lint._records import Margins, Records, Seen, digest, digested, is_small, nearer, nearest, nothing, scaled
+from pliant.lint._records import (
+    Margins,
+    Record,
+    Records,
+    Seen,
+    digest,
+    digested,
+    is_small,
+    nearer,
+    nearest,
+    nothing,
+    scaled,
+)
 from pliant.lint._tangents import passes
 
 _MARGINS = {**BLOCKS, **BENDS, **EDGES}
