@@ -82,7 +82,7 @@ def _records(sign: int) -> Margin:
 
 def _queries(operands: Any, results: Any, parameters: Any) -> Array:
     """To the edges on both sides of every query."""
-    edges, queries = operands
+    edges, queries = map(jnp.asarray, operands)
     above = jnp.searchsorted(edges, queries)
     sides = jnp.stack([above - 1, above])
     return jnp.where((sides >= 0) & (sides < edges.size), queries - edges[jnp.clip(sides, 0, edges.size - 1)], jnp.inf)
