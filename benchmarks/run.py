@@ -24,6 +24,7 @@ GROUPS = {
     "particles": ("float32", "float64"),
     "draws": ("float64",),
     "processes": ("",),
+    "linter": ("float64",),
 }
 MARKS = {True: "pass", False: "MISS", None: ""}
 

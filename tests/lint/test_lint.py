@@ -1,6 +1,7 @@
 """What the linter says of programs whose lies are known, where it says so, and how it is told that one is meant."""
 
 import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ from jax import lax
 import pliant
 from pliant import cli
 from pliant.lint import Finding, Report, accept, assert_differentiable, ignore
+from pliant.lint._probe import Edge, Probe
 
 KEY = jax.random.key(0)
 
@@ -83,7 +85,7 @@ def wrong_rule(t):
         (converter, 0.37, "LIES", "return jnp.sum(jnp.floor(t * jnp.arange(1.0, 20.0)))", ["jumps by"]),
         (truncated, 2.4, "JUMP", "return jnp.where(r < 2.5, 4 * (r**-12 - r**-6), 0.0)", ["at 2.5,", "jumps by 0.0163"]),
         (lottery, 0.3, "BIAS", "return jnp.sum(jnp.where(jax.random.bernoulli(KEY, p, (20,)), 1.0, 0.0))", ["jumps"]),
-        (lorenz, 28.0, "BLOWUP", "return jnp.mean(lax.scan(step, jnp.ones(3), None, length=4000)[1])", ["1.0", "4000"]),
+        (lorenz, 28.0, "BLOWUP", "return jnp.mean(lax.scan(step, jnp.ones(3), None, length=4000)[1])", ["1.0", "4000", "gone"]),
         (trapped, 0.0, "NAN", "return jnp.where(t > 0, jnp.sqrt(t), 0.0)", ["sqrt"]),
         (jnp.linalg.norm, [0.0, 0.0, 0.0], "NAN", None, ["sqrt"]),
         (stopped, 2.0, "LIES", "return lax.stop_gradient(t) * t", ["not that of the function"]),
@@ -121,6 +123,59 @@ def test_findings_are_ranked_by_their_effect():
     report = pliant.lint(both, 2.41)
     assert [finding.kind for finding in report] == ["floor", "lt"]
     assert report.findings[0].effect > report.findings[1].effect
+
+
+def test_the_tenfold_effect_comes_first():
+    def small_first(t):
+        low = jnp.floor(t + 0.01)
+        return t + low + 10 * jnp.ceil(t - 0.005)
+
+    def large_first(t):
+        high = 10 * jnp.ceil(t - 0.005)
+        return t + high + jnp.floor(t + 0.01)
+
+    for function in (small_first, large_first):
+        first, second = (finding for finding in pliant.lint(function, 3.98) if finding.severity == "LIES")
+        assert [first.kind, second.kind] == ["ceil", "floor"] and first.effect > 3 * second.effect
+
+
+def test_an_edge_that_is_not_located_is_said(monkeypatch):
+    """Neither Newton's method nor halving gets anywhere: that is no reason to call the program fine."""
+    lost = lambda self, candidates: [Edge(site, direction, 0.5, located=False) for site, direction, _ in candidates]
+    monkeypatch.setattr(Probe, "locate", lost)
+    report = pliant.lint(truncated, 2.4)
+    assert [finding.severity for finding in report] == ["UNKNOWN"] and not report.ok
+    assert "not located" in report.findings[0].message
+
+
+def test_a_second_look_compiles_nothing(caplog):
+    """At other numbers, also of a closure and of what is only passed; another program of the same shape is another one."""
+
+    def function(scale):
+        data = scale * jnp.arange(5.0)
+        return lambda t, other: jnp.sum(jax.nn.relu(t * data - other) + jnp.sin(t) ** 2)
+
+    with jax.log_compiles():
+        pliant.lint(function(1.1), 0.7, jnp.ones(5))
+        assert "Finished XLA compilation of jit(batch)" in caplog.text
+        caplog.clear()
+        assert not pliant.lint(function(1.2), 0.8, 1.1 * jnp.ones(5)).findings
+        assert "jit(batch)" not in caplog.text
+        assert pliant.lint(lambda t, other: function(1.1)(t, other) + jnp.floor(t), 1.05, jnp.ones(5)).findings
+        assert "Finished XLA compilation of jit(batch)" in caplog.text
+
+
+def test_a_second_look_sees_another_rule():
+    """Two functions that are one but for the rules of their derivatives."""
+
+    def with_rule(factor):
+        ruled = jax.custom_jvp(jnp.sin)
+        ruled.defjvp(lambda primals, tangents: (ruled(*primals), factor * jnp.cos(primals[0]) * tangents[0]))
+        return lambda t: ruled(t) ** 2
+
+    assert not pliant.lint(with_rule(1.0), 0.5).findings
+    assert [finding.severity for finding in pliant.lint(with_rule(2.0), 0.5)] == ["LIES"]
+    assert not pliant.lint(with_rule(1.0), 0.5).findings
 
 
 def test_single_precision_programs_are_looked_at_in_double():
@@ -168,7 +223,7 @@ def test_as_an_assertion():
         assert_differentiable(truncated, 2.4, allow=["jump"])
 
 
-def test_reports_for_people_and_for_programs():
+def test_reports_for_people_and_for_programs(monkeypatch):
     report = pliant.lint(truncated, 2.4)
     assert isinstance(report, Report) and isinstance(report.findings[0], Finding) and len(report) == 1
     assert "truncated: 1 found" in str(report) and "JUMP" in str(report)
@@ -176,7 +231,12 @@ def test_reports_for_people_and_for_programs():
     assert read["ok"] is False and read["findings"][0]["place"]["file"] == __file__
     (result,) = json.loads(report.to_sarif())["runs"][0]["results"]
     assert result["ruleId"] == "JUMP" and result["level"] == "warning"
-    assert result["locations"][0]["physicalLocation"]["region"]["startLine"] == report.findings[0].place.line
+    place = result["locations"][0]["physicalLocation"]
+    assert place["region"]["startLine"] == report.findings[0].place.line
+    monkeypatch.chdir(pathlib.Path(__file__).parent.parent)
+    run = json.loads(report.to_sarif())["runs"][0]
+    assert run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "lint/test_lint.py"
+    assert result["ruleId"] in [rule["id"] for rule in run["tool"]["driver"]["rules"]]
 
 
 def test_brackets_of_a_line_are_told_as_they_stand():
@@ -203,12 +263,22 @@ def test_the_advice_for_rounded_noise_is_one_that_serves():
 def test_the_command_line(tmp_path, monkeypatch, capsys):
     (tmp_path / "detector_of_mine.py").write_text(
         "import jax.numpy as jnp\ndef smooth(x):\n    return jnp.sum(jnp.sin(x))\ndef hard(x):\n    return jnp.floor(x)\n"
+        "def wrong(x):\n    return x @ jnp.ones(3)\n"
     )
     monkeypatch.chdir(tmp_path)
     assert cli.main(["lint", "detector_of_mine:smooth", "--args", "[1.0, 2.0]"]) == 0
     assert "nothing found" in capsys.readouterr().out
     assert cli.main(["lint", "detector_of_mine:hard", "--args", "2.1", "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["findings"][0]["place"]["line"] == 5
-    for wrong_target in (["detector_of_mine"], ["detector_of_mine:soft"], ["detector_of_mine:smooth", "--args", "x"]):
+    (tmp_path / "broken_of_mine.py").write_text("def f(:")
+    for wrong_target, said in (
+        (["detector_of_mine"], "must name both"),
+        (["detector_of_mine:soft"], "no attribute 'soft'"),
+        (["no_such_detector:soft"], "No module named"),
+        (["broken_of_mine:f"], "SyntaxError"),
+        (["detector_of_mine:smooth", "--args", "x"], "must hold numbers"),
+        (["detector_of_mine:smooth", "--args", "1.0", "2.0"], "smooth(x) takes"),
+        (["detector_of_mine:wrong", "--args", "[1.0, 2.0]"], "fails at these arguments"),
+    ):
         assert cli.main(["lint", *wrong_target]) == 2
-        assert "must" in capsys.readouterr().err
+        assert said in capsys.readouterr().err

@@ -5,8 +5,10 @@ are tested on every JAX that is supported (0.10 to 0.12).
 """
 
 import dataclasses
+import functools
 import itertools
 import linecache
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -49,6 +51,9 @@ _CALLS = {
     "custom_lin": "call_jaxpr",
 }
 
+# Where equations with custom derivatives keep their rules: functions, and new ones at every trace.
+_RULES = ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees")
+
 
 @dataclasses.dataclass(frozen=True)
 class Place:
@@ -79,6 +84,11 @@ class Program:
     def inputs(self) -> Sequence[Variable]:
         """The variables that a call binds."""
         return self.jaxpr.invars
+
+    @property
+    def operands(self) -> list[jax.ShapeDtypeStruct]:
+        """Shapes and types of what a call takes."""
+        return _shapes(self.jaxpr.invars)
 
     @property
     def captured(self) -> Sequence[Variable]:
@@ -114,6 +124,11 @@ class Program:
         own = (constant for constant in self.constants if not isinstance(constant, jax.Array))
         inside = (variable.aval for program in self.inner if program is not self for variable in program.captured)
         return any(getattr(kind, "dtype", None) in _WIDE for kind in (*own, *inside))
+
+    @property
+    def names(self) -> set[str]:
+        """Of all operations, also of those in programs inside."""
+        return {equation.name for program in self.inner for equation in program.equations}
 
     def evaluate(self, *operands: Any, rule: Callable | None = None) -> list[Any]:
         """The outputs; `rule(equation, operands) -> results` takes the place of an equation's own evaluation."""
@@ -200,6 +215,8 @@ class Equation:
         """The programs inside, None where there are none that could be walked."""
         if self.name in _CALLS:
             return Call(_program(self.parameters[_CALLS[self.name]]), self.name.startswith("custom"))
+        if self.name == "shard_map":
+            return Call(_unsharded(self.raw), custom=False)
         read = {"scan": _scan, "while": _while, "cond": _branch}.get(self.name)
         return read and read(self.parameters)
 
@@ -264,6 +281,67 @@ def trace(function: Callable, *arguments: Any) -> tuple[Program, Any]:
     return _program(closed), jax.tree.structure(shape)
 
 
+def alike(one: Any, other: Any) -> bool:
+    """Whether two programs differ in values of their constants alone. Rules of custom derivatives are not looked into."""
+    if one is other:
+        return True
+    if isinstance(one, Program) and isinstance(other, Program):
+        return _same_shapes(one.constants, other.constants) and _alike_jaxprs(one.jaxpr, other.jaxpr)
+    if isinstance(one, core.Jaxpr) and isinstance(other, core.Jaxpr):
+        return _alike_jaxprs(one, other)
+    if isinstance(one, core.ClosedJaxpr) and isinstance(other, core.ClosedJaxpr):
+        same = len(one.consts) == len(other.consts) and all(map(_equal, one.consts, other.consts))
+        return same and _alike_jaxprs(one.jaxpr, other.jaxpr)
+    if type(one) is tuple and type(other) is tuple:
+        return len(one) == len(other) and all(map(alike, one, other))
+    return _equal(one, other)
+
+
+def _alike_jaxprs(one: Any, other: Any) -> bool:
+    """The same equations between the same variables, under other names."""
+    if len(one.eqns) != len(other.eqns) or len(one.outvars) != len(other.outvars):
+        return False
+    names: dict[Any, Any] = {}
+
+    def bind(some: Sequence[Any], others: Sequence[Any]) -> bool:
+        names.update(zip(some, others, strict=False))
+        return len(some) == len(others) and all(a.aval == b.aval for a, b in zip(some, others, strict=True))
+
+    def read(a: Any, b: Any) -> bool:
+        if isinstance(a, Literal) or isinstance(b, Literal):
+            return type(a) is type(b) and a.aval == b.aval and _equal(a.val, b.val)
+        return names.get(a) is b
+
+    def step(a: Any, b: Any) -> bool:
+        same = a.primitive is b.primitive and len(a.invars) == len(b.invars) and a.params.keys() == b.params.keys()
+        kept = (name for name in a.params if name not in _RULES)
+        return (
+            same
+            and all(map(read, a.invars, b.invars))
+            and all(alike(a.params[name], b.params[name]) for name in kept)
+            and bind(a.outvars, b.outvars)
+        )
+
+    bound = bind(one.constvars, other.constvars) and bind(one.invars, other.invars)
+    return bound and all(map(step, one.eqns, other.eqns)) and all(map(read, one.outvars, other.outvars))
+
+
+def _same_shapes(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    kinds = [[jax.typeof(value) for value in values] for values in (some, others)]
+    return kinds[0] == kinds[1]
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    if isinstance(one, (np.ndarray, jax.Array)) or isinstance(other, (np.ndarray, jax.Array)):
+        return isinstance(one, type(other)) and one.dtype == other.dtype and np.array_equal(one, other, equal_nan=True)
+    try:
+        return bool(one == other)
+    except Exception:  # whatever an operation's author keeps in its parameters
+        return False
+
+
 def operation(name: str, evaluate: Callable[..., Any], refuse: Callable[..., Any]) -> Callable[..., Any]:
     """An operation of this library's own, which a traced program shows as one equation of that name.
 
@@ -300,6 +378,76 @@ def _batch_first(operand: Any, axis: Any, size: int) -> Any:
     if axis is None:
         return jnp.broadcast_to(operand, (size, *operand.shape))
     return jnp.moveaxis(operand, axis, 0)
+
+
+@functools.lru_cache(maxsize=64)
+def _unsharded(raw: Any) -> Program:
+    """The program of a `shard_map` over all of its operands: its shards become batches, its collectives sums."""
+    read = raw.params
+    axes = {name: read["mesh"].shape[name] for name in read["mesh"].axis_names if name in read["newly_manual_axes"]}
+    inner = getattr(read["jaxpr"], "jaxpr", read["jaxpr"])
+    inner = _untyped(inner) if read["check_vma"] else inner
+    shard = core.jaxpr_as_fun(core.ClosedJaxpr(inner, ()))
+
+    def together(*operands: Any) -> list[Any]:
+        shards = [_cut(operand, spec, axes) for operand, spec in zip(operands, read["in_specs"], strict=True)]
+        run = shard
+        for name, size in reversed(axes.items()):
+            run = jax.vmap(run, axis_name=name, axis_size=size)
+        return [_joined(result, spec, axes) for result, spec in zip(run(*shards), read["out_specs"], strict=True)]
+
+    return trace(together, *_shapes(raw.invars))[0]
+
+
+def _untyped(jaxpr: Any) -> Any:
+    """The same program without what only tells types which values differ between devices."""
+    if isinstance(jaxpr, core.Jaxpr):
+        return jaxpr.replace(eqns=[_untyped_equation(raw) for raw in jaxpr.eqns])
+    if isinstance(jaxpr, core.ClosedJaxpr):
+        return jaxpr.replace(jaxpr=_untyped(jaxpr.jaxpr))
+    return tuple(map(_untyped, jaxpr)) if type(jaxpr) is tuple else jaxpr
+
+
+def _untyped_equation(raw: Any) -> Any:
+    if raw.primitive.name == "pvary":
+        return raw.replace(primitive=core.primitives.copy_p, params={})
+    if raw.primitive.name == "psum_invariant":
+        return raw.replace(primitive=core.primitives.psum_p, params={**raw.params, "axis_index_groups": None})
+    if raw.primitive.name == "custom_jvp_call":
+        # The rule insists on the types: what remains is the derivative of what the function does.
+        call = {"call_jaxpr": _untyped(raw.params["call_jaxpr"])}
+        return raw.replace(primitive=core.primitives.closed_call_p, params=call)
+    return raw.replace(params={name: _untyped(value) for name, value in raw.params.items()})
+
+
+def _cut(operand: Any, spec: Sequence[Any], axes: dict[str, int]) -> Any:
+    """Shards of an array: an axis in front for every axis of a mesh."""
+    parts, where = [], {}
+    for size, names in zip(operand.shape, [*map(_names, spec), *[()] * (operand.ndim - len(spec))], strict=True):
+        where.update({name: len(parts) + i for i, name in enumerate(names)})
+        counts = [axes[name] for name in names]
+        parts += [*counts, size // math.prod(counts)]
+    inner = [i for i in range(len(parts)) if i not in where.values()]
+    cut = operand.reshape(parts).transpose([where[name] for name in axes if name in where] + inner)
+    missing = [i for i, name in enumerate(axes) if name not in where]
+    return jnp.broadcast_to(jnp.expand_dims(cut, missing), (*axes.values(), *cut.shape[len(where) :]))
+
+
+def _joined(shards: Any, spec: Sequence[Any], axes: dict[str, int]) -> Any:
+    """The array whose shards these are; where the specification names no axis, they are all the same."""
+    order, shape = [], []
+    names = list(axes)
+    for i, size in enumerate(shards.shape[len(axes) :]):
+        along = _names(spec[i]) if i < len(spec) else ()
+        order += [names.index(name) for name in along] + [len(axes) + i]
+        shape.append(size * math.prod(axes[name] for name in along))
+    left = [i for i in range(len(axes)) if i not in order]
+    return shards.transpose(left + order)[(0,) * len(left)].reshape(shape)
+
+
+def _names(part: Any) -> tuple[str, ...]:
+    """The axes of a mesh that one axis of an array is cut along."""
+    return () if part is None else (part,) if isinstance(part, str) else tuple(part)
 
 
 def _program(jaxpr: Any) -> Program:

@@ -2,11 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import jax
 from jaxtyping import PyTree
 
+from pliant.core.labels import accepted
 from pliant.core.programs import Equation
 
 _SCOPE = "pliant.ignored"
@@ -20,7 +20,7 @@ def accept(x: PyTree, reason: str) -> PyTree:
     **Raises** ValueError for an empty reason.
     """
     _give_reason(reason)
-    return jax.jit(_pliant_accepted)(x)
+    return accepted(x)
 
 
 @contextlib.contextmanager
@@ -34,21 +34,9 @@ def ignore(reason: str) -> Iterator[None]:
         yield
 
 
-def is_accepted(equation: Equation) -> bool:
-    """Whether an equation is the mark that `accept` leaves in a program."""
-    return equation.name == "jit" and equation.parameters["name"] == _MARK
-
-
 def is_ignored(equation: Equation) -> bool:
     """Whether an equation was written under `ignore`."""
     return _SCOPE in equation.scope
-
-
-def _pliant_accepted(x: Any) -> Any:
-    return x
-
-
-_MARK = _pliant_accepted.__name__
 
 
 def _give_reason(reason: str) -> None:

@@ -24,7 +24,7 @@ _BY_NAME = {
     "stop_gradient": "take it out, or `accept` it with a reason",
 }
 _BY_SEVERITY = {
-    "BIAS": "`pliant.draw` and `pliant.draw.expect`, or a score function",
+    "BIAS": "`pliant.expect` of f(theta, key); `pliant.draw` for what it does not see; or a score function",
     "BLOWUP": "a shorter horizon, `Shadowing`, `Implicit` or `Reweighting`",
     "JUMP": "`pliant.smooth.step` or `switch`, or an estimator that bears jumps: `Girsanov`, `ScoreFunction`",
     "BREAK": "an operation with a derivative, or a `jax.custom_jvp` for this one",

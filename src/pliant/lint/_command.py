@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -16,9 +17,18 @@ from pliant.lint.report import Report
 def run(target: str, arguments: Sequence[str], **options: Any) -> Report:
     """The report on the function that `target` names.
 
-    **Raises** ValueError for a target that is not there and for arguments that are no numbers.
+    **Raises** ValueError for a target that is not there, for arguments that are no numbers or that it does not take, and
+    for a target that fails at them.
     """
-    return lint(_find(target), *map(_number, arguments), **options)
+    function, given = _find(target), [_number(argument) for argument in arguments]
+    _check_count(function, target, given)
+    try:
+        return lint(function, *given, **options)
+    except ValueError:
+        raise
+    except Exception as error:  # whatever the user's program raises
+        what = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        raise ValueError(f"{target} fails at these arguments: {what}") from error
 
 
 def _find(target: str) -> Callable:
@@ -32,13 +42,25 @@ def _find(target: str) -> Callable:
         sys.path.insert(0, os.getcwd())
     try:
         function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"Argument `MODULE:FUNCTION` must name a function, but for {target!r}: {error}.") from None
+    except Exception as error:  # whatever the user's module raises
+        what = f"{type(error).__name__}: {error}"
+        raise ValueError(f"Argument `MODULE:FUNCTION` must name a function, but for {target!r}: {what}.") from error
     if not callable(function):
         raise ValueError(
             f"Argument `MODULE:FUNCTION` must name a function, but {target!r} is a {type(function).__name__}."
         )
     return function
+
+
+def _check_count(function: Callable, target: str, arguments: Sequence[Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some callables do not tell
+        return
+    try:
+        signature.bind(*arguments)
+    except TypeError as error:
+        raise ValueError(f"Argument `--args` must be what {target}{signature} takes, but: {error}.") from None
 
 
 def _number(text: str) -> Any:

@@ -6,12 +6,12 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
-
 from pliant.core.activity import inexact
-from pliant.core.programs import Branch, Call, Equation, Literal, Place, Program, Scan, Variable, While, trace
-from pliant.lint._accepted import is_accepted, is_ignored
+from pliant.core.labels import is_accepted, label
+from pliant.core.programs import Branch, Call, Equation, Literal, Place, Program, Scan, Variable, While
+from pliant.lint._accepted import is_ignored
 from pliant.lint._margins import BENDS, EDGES
+from pliant.lint._tangents import backwards_alone, passes
 
 Path = tuple[int, ...]
 # Their whole numbers are the order in which rows are taken, which results do not depend on.
@@ -36,7 +36,7 @@ class Site:
     """An operation whose derivative may lie.
 
     **Fields**: `path`: where it stands; `name` of the operation; `group`: "blocks", "bends", "edges", "rule", "loop",
-    "grows" or "none"; `place` in the source; `random`: whether random numbers and parameters meet there; `why`: for
+    "grows", "declared" or "none"; `place` in the source; `random`: whether random numbers and parameters meet there; `why`: for
     "none", what kept it from being differentiated; for "loop", whether its length depends on parameters.
     """
 
@@ -52,8 +52,9 @@ class Flow:
     """Flags through a program, and what is inside.
 
     **Fields**: `sites` by their paths; of loops by theirs `moves`: which parts of a carry do, and `lengths`; `rigid`: where
-    operations stand that have no derivative; `accepted`: whether the author stands by some sites; `rejects`: whether a
-    library draws by rejection, with a derivative that differences at fixed random numbers do not have.
+    operations stand that have no derivative; `backwards`: where custom rules do whose derivative reverse mode alone can
+    follow, and `passing`: where labels do in such rules; `accepted`: whether the author stands by some sites; `rejects`:
+    whether a library draws by rejection, with a derivative that differences at fixed random numbers do not have.
     """
 
     def __init__(self, program: Program, moving: Sequence[bool]):
@@ -61,9 +62,17 @@ class Flow:
         self.moves: dict[Path, list[bool]] = {}
         self.lengths: dict[Path, int] = {}
         self.rigid: set[Path] = set()
-        self.accepted = self.rejects = self._silent = self._trusted = False
+        self.backwards: set[Path] = set()
+        self.passing: set[Path] = set()
+        self.accepted = self.rejects = self._silent = self._trusted = self._looped = self._reversed = False
         flags = [Flag.MOVES | Flag.DEPENDS if moves else Flag.NONE for moves in moving]
         self.outputs = self._program(program, flags, (), None, [True] * len(program.outputs))
+
+    @property
+    def shape(self) -> tuple:
+        """All that the walk through a program depends on."""
+        sites = {path: (site.name, site.group) for path, site in self.sites.items()}
+        return sites, self.moves, self.rigid, self.backwards, self.passing
 
     def _program(
         self, program: Program, inputs: Sequence[Flag], path: Path, place: Place | None, wanted: Sequence[bool]
@@ -90,11 +99,17 @@ class Flow:
         self, equation: Equation, arrive: list[Flag], path: Path, place: Place | None, wanted: list[bool]
     ) -> list[Flag]:
         match equation.structure:
+            case Call(body) if label(equation):
+                return self._declared(equation, body, arrive, path, place)
             case Call(body, custom):
                 trusted, self._trusted = self._trusted, self._trusted or custom and _is_library(equation, body)
+                reverse, self._reversed = self._reversed, self._reversed or equation.name == "custom_vjp_call"
                 outs = self._program(body, arrive, path, place, wanted)
-                self._trusted = trusted
+                self._trusted, self._reversed = trusted, reverse
                 if custom and _any(arrive, Flag.MOVES):
+                    why = self._refusal(equation, arrive, path)
+                    if why:
+                        return self._without(equation, arrive, path, place, why)
                     self._site(equation, arrive, path, place, "rule")
                     outs = [
                         flag | Flag.MOVES if inexact(v.aval) else flag
@@ -117,7 +132,7 @@ class Flow:
     def _operation(
         self, equation: Equation, arrive: list[Flag], path: Path, place: Place | None, wanted: list[bool]
     ) -> list[Flag]:
-        moving = tuple(bool(flag & Flag.MOVES) for flag in arrive)
+        moving = _moving(arrive)
         common = _join(arrive) & (Flag.DEPENDS | Flag.RANDOM)
         if equation.name in _RANDOM:
             common |= Flag.RANDOM
@@ -127,13 +142,41 @@ class Flow:
         try:
             passed = passes(equation, moving)
         except Exception as error:  # whatever the operation's author raises
-            self.rigid.add(path)
-            self._site(equation, arrive, path, place, "none", str(error).splitlines()[0])
-            return [common] * len(equation.outputs)
+            return self._without(equation, arrive, path, place, str(error).splitlines()[0])
         group = _group(equation, [moves for moves, want in zip(passed, wanted, strict=True) if want])
         if group:
             self._site(equation, arrive, path, place, group)
         return [common | Flag.MOVES if moves else common for moves in passed]
+
+    def _declared(
+        self, equation: Equation, body: Program, arrive: list[Flag], path: Path, place: Place | None
+    ) -> list[Flag]:
+        if _any(arrive, Flag.DEPENDS):
+            self._site(equation, arrive, path, place, "declared", label(equation))
+        if self._reversed:
+            # The label of a rule in reverse mode alone: what the function does has the derivative of the identity.
+            self.passing.add(path)
+            return arrive
+        silent, self._silent = self._silent, True
+        outs = self._program(body, arrive, path, place, [True] * len(body.outputs))
+        self._silent = silent
+        return outs
+
+    def _refusal(self, equation: Equation, arrive: list[Flag], path: Path) -> str:
+        """Why a custom rule gives no derivative here, if it gives none."""
+        if equation.name == "custom_vjp_call":
+            return "a custom_vjp has no forward mode, and the loop around it no reverse mode" if self._looped else ""
+        try:
+            if backwards_alone(equation, _moving(arrive)):
+                self.backwards.add(path)
+        except Exception as error:  # whatever the rule's author raises
+            return str(error).splitlines()[0]
+        return ""
+
+    def _without(self, equation: Equation, arrive: list[Flag], path: Path, place: Place | None, why: str) -> list[Flag]:
+        self.rigid.add(path)
+        self._site(equation, arrive, path, place, "none", why)
+        return [_join(arrive) & (Flag.DEPENDS | Flag.RANDOM)] * len(equation.outputs)
 
     def _scan(
         self, equation: Equation, scan: Scan, arrive: list[Flag], path: Path, place: Place | None, wanted: list[bool]
@@ -160,7 +203,9 @@ class Flow:
         def body(carry: list[Flag]) -> list[Flag]:
             return self._program(loop.body, [*arrive[first:last], *carry], (*path, 1), place, every)
 
+        looped, self._looped = self._looped, True
         carry = _settle(arrive[last:], body)
+        self._looped = looped
         going = self._program(loop.condition, [*arrive[:first], *carry], (*path, 0), place, [True])
         self.moves[path] = [bool(flag & Flag.MOVES) for flag in carry]
         if any(self.moves[path]):
@@ -174,57 +219,7 @@ class Flow:
         if self._silent or self._trusted and group in ("none", "loop", "grows", "rule"):
             return
         random = _any(arrive, Flag.RANDOM)
-        self.sites[path] = Site(path, equation.name, group, place, random, why)
-
-
-def passes(equation: Equation, moving: tuple[bool, ...]) -> list[bool]:
-    """For every result of an operation, whether tangents of the moving operands reach it: read from its derivative."""
-    return list(_passes(_Keyed(equation, moving)))
-
-
-class _Keyed:
-    """An operation on given types: its derivative is the same wherever it stands."""
-
-    def __init__(self, equation: Equation, moving: tuple[bool, ...]):
-        self.equation, self.moving = equation, moving
-        self.key = (equation.name, str(equation.parameters), str(equation.operands), moving)
-
-    def __hash__(self) -> int:
-        return hash(self.key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Keyed) and self.key == other.key
-
-
-@functools.lru_cache(maxsize=4096)
-def _passes(keyed: _Keyed) -> tuple[bool, ...]:
-    equation, moving = keyed.equation, keyed.moving
-    smooth = [inexact(variable.aval) for variable in equation.outputs]
-    if not any(smooth):
-        return tuple(smooth)
-    still = [kind for kind, moves in zip(equation.operands, moving, strict=True) if not moves]
-    primals = [kind for kind, moves in zip(equation.operands, moving, strict=True) if moves]
-
-    def push(still: list, primals: list, tangents: list) -> list:
-        def local(*moved: Any) -> list:
-            left, right = iter(still), iter(moved)
-            results = equation.evaluate([next(right) if moves else next(left) for moves in moving])
-            return [result for result, keep in zip(results, smooth, strict=True) if keep]
-
-        return jax.jvp(local, tuple(primals), tuple(tangents))[1]
-
-    program, _ = trace(push, still, primals, primals)
-    tangents = set(program.inputs[len(still) + len(primals) :])
-    reached = iter(_reached(program, tangents))
-    return tuple(next(reached) if keep else False for keep in smooth)
-
-
-def _reached(program: Program, sources: set) -> list[bool]:
-    """For every output, whether it depends on one of the sources."""
-    for equation in program.equations:
-        if sources.intersection(atom for atom in equation.inputs if isinstance(atom, Variable)):
-            sources.update(equation.outputs)
-    return [isinstance(atom, Variable) and atom in sources for atom in program.outputs]
+        self.sites[path] = Site(path, why if group == "declared" else equation.name, group, place, random, why)
 
 
 def _needed(
@@ -269,6 +264,10 @@ def _has_edge(equation: Equation) -> bool:
 
 def _is_library(equation: Equation, body: Program) -> bool:
     return equation.by_library or all(inner.place is None for inner in body.equations)
+
+
+def _moving(flags: Sequence[Flag]) -> tuple[bool, ...]:
+    return tuple(bool(flag & Flag.MOVES) for flag in flags)
 
 
 def _any(flags: Sequence[Flag], kind: Flag) -> bool:

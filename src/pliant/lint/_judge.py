@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pliant.lint._advice import advice
+from pliant.lint._compare import against_differences, against_reverse_mode, number
 from pliant.lint._flow import Flow, Site
 from pliant.lint._margins import COMPARISONS
 from pliant.lint._probe import Edge, Probe, Sample
@@ -15,10 +16,10 @@ _HERE = 1e-9
 # Further than this, in units of a direction, it is out of reach.
 _REACH = 1.0 + 1e-6
 _FEW, _MOST = 4, 32
+# Those after the first few are taken in so many rounds, until one is seen.
+_ROUNDS = 4
 # A tangent that has grown by a million more than the values says nothing about them.
 _BLOWN = np.log(1e6)
-# Differences over these steps agree with an honest derivative to better than this.
-_STEPS, _AGREE = (1e-3, 5e-4), 1e-4
 
 
 Candidate = tuple[Site, int, float]
@@ -48,16 +49,18 @@ class Judge:
         found = [*self._broken(), *self._blown(), *self._not_finite()]
         near, far = self._candidates()
         edges = self.probe.locate(near)
-        edges += self.probe.locate([candidate for candidate in far if candidate[0] not in _seen(edges)])
+        for some in (far[i::_ROUNDS] for i in range(_ROUNDS)):
+            edges += self.probe.locate([candidate for candidate in some if candidate[0] not in _seen(edges)])
         found += [finding for edge in edges for finding in self._across(edge)]
         found += self._unseen(edges)
-        if self.flow.rejects or any(finding.severity in ("NAN", "BLOWUP") for finding in found):
-            return _ranked(found)
-        if all(finding.severity in MILD for finding in found):
+        hopeless = self.flow.rejects or any(finding.severity in ("NAN", "BLOWUP") for finding in found)
+        compared = not hopeless and not any(_is_here(edge) for edge in edges)
+        if not hopeless and all(finding.severity in MILD for finding in found):
             found += self._blind_at_large()
-        if not any(_is_here(edge) for edge in edges):
+        if compared:
             found += self._disagreements()
-        return _ranked(found)
+        found += self._declared({(finding.kind, finding.place) for finding in found}, compared)
+        return _ranked(found, {site.name for site in self.flow.sites.values() if site.group == "declared"})
 
     def _candidates(self) -> tuple[list[Candidate], list[Candidate]]:
         """Edges in reach of each site, the nearest few; and where chance meets parameters, any, and the next few."""
@@ -72,9 +75,12 @@ class Judge:
             steps = np.where(passed & ~np.isfinite(steps), 1.0, steps)
             chance = site.random and site.group == "blocks"
             wanted = np.isfinite(steps) & ((np.abs(steps) <= 1) | passed | chance)
+            if site.random and not chance:
+                # Another key moves these: they count where the arguments are.
+                wanted &= np.abs(steps) < 1e3 * _HERE
             if wanted.any():
                 direction = int(np.argmin(np.where(wanted, np.abs(steps), np.inf).min(axis=1)))
-                found = dict.fromkeys(float(step) for step in steps[direction, wanted[direction]])
+                found = dict.fromkeys(sorted(steps[direction, wanted[direction]].tolist(), key=abs))
                 candidates = [(site, direction, step) for step in found]
                 near += candidates[:_FEW]
                 far += candidates[_FEW:] if chance else []
@@ -94,7 +100,7 @@ class Judge:
             yield from self._not_located(edge)
         elif edge.jump:
             # With one parameter jumps are those of its increase.
-            jump = edge.jump * np.sign(self._length(edge.direction))
+            jump = edge.jump * np.sign(self.probe.length(edge.direction))
             yield self._jumps(edge, f"{at}, where the value jumps by {jump:.3g}")
         elif not site.random or _is_here(edge):
             yield from self._bends(edge, at)
@@ -123,10 +129,8 @@ class Judge:
                 "BIAS", edge.site, f"random numbers meet parameters: {jump}; the derivative misses it", effect
             )
         if _is_here(edge) or edge.site.name not in COMPARISONS or self._blind(edge):
-            unit = self._length(edge.direction)
-            slopes = (
-                f"the derivative is {_number(slope / unit)}, the mean slope over the reach {_number(secant / unit)}"
-            )
+            unit = self.probe.length(edge.direction)
+            slopes = f"the derivative is {number(slope / unit)}, the mean slope over the reach {number(secant / unit)}"
             return self._finding("LIES", edge.site, f"{jump}; {slopes}", effect)
         return self._finding("JUMP", edge.site, jump, effect)
 
@@ -136,17 +140,17 @@ class Judge:
         return bool(np.max(np.abs(seen)) < 1e-2 * abs(self._slopes(edge)[1]))
 
     def _bends(self, edge: Edge, at: str) -> Iterator[Finding]:
-        slope, unit = self._slopes(edge)[0], self._length(edge.direction)
+        slope, unit = self._slopes(edge)[0], self.probe.length(edge.direction)
         size = abs(edge.before) + abs(edge.after)
         sides = sorted([(-np.sign(unit), edge.before / unit), (np.sign(unit), edge.after / unit)])
         (_, left), (_, right) = sides
         effect = abs(edge.bend) / (size + 1e-300)
         if _is_here(edge) and (edge.bend or abs(slope - edge.before) > 1e-6 * size):
-            slopes = f"{at}: slopes are {_number(left)} and {_number(right)}, the derivative is {_number(slope / unit)}"
+            slopes = f"{at}: slopes are {number(left)} and {number(right)}, the derivative is {number(slope / unit)}"
             yield self._finding("LIES", edge.site, slopes, max(effect, abs(slope - edge.before) / (size + 1e-300)))
         elif edge.bend:
             yield self._finding(
-                "kink", edge.site, f"{at}, where the slope goes from {_number(left)} to {_number(right)}", effect
+                "kink", edge.site, f"{at}, where the slope goes from {number(left)} to {number(right)}", effect
             )
 
     def _slopes(self, edge: Edge) -> tuple[float, float]:
@@ -154,16 +158,11 @@ class Judge:
         at = edge.direction, edge.output
         return float(self.here.slope[at]), float(self.secant[at])
 
-    def _length(self, index: int) -> float:
-        """What a slope is divided by: the length of the direction, with its sign where there is one parameter."""
-        direction = self.probe.directions[index]
-        return float(direction[0]) if direction.size == 1 else float(np.linalg.norm(direction))
-
     def _where(self, edge: Edge) -> str:
         if _is_here(edge):
             return "at the arguments"
         if self.probe.theta.size == 1:
-            return f"at {float(self.probe.theta[0]) + edge.t * self._length(edge.direction):.6g}"
+            return f"at {float(self.probe.theta[0]) + edge.t * self.probe.length(edge.direction):.6g}"
         return f"{abs(edge.t):.2g} of the reach away"
 
     def _broken(self) -> Iterator[Finding]:
@@ -181,7 +180,7 @@ class Judge:
             rate, length = float(np.max(record.rate[: self.count])), self.flow.lengths.get(path, 0)
             if site.group == "grows" and rate * length > _BLOWN:
                 grown = f"tangents grow by {np.exp(min(rate, 700)):.4g} a step beyond the values, over {length} steps"
-                horizon = f"ten times the values' size after {int(np.log(10.0) / rate)}"
+                horizon = f"the signal is gone after {int(np.log(10.0) / rate)}, where they are ten times the values"
                 yield self._finding("BLOWUP", site, f"{grown}; {horizon}", 1.0)
 
     def _not_finite(self) -> Iterator[Finding]:
@@ -208,25 +207,12 @@ class Judge:
 
     def _disagreements(self) -> Iterator[Finding]:
         """What no edge explains: a derivative that is not that of the function next to the arguments."""
-        slope, differences = self.here.slope, self._differences()
-        off = _off(slope, differences)
-        if np.nanmax(off, initial=0.0) > _AGREE:
-            worst = np.unravel_index(np.nanargmax(off), off.shape)
-            unit = self._length(int(worst[0]))
-            numbers = f"it gives {_number(slope[worst] / unit)}, differences {_number(differences[worst] / unit)}"
-            yield from self._blame(("rule", "blocks"), numbers, float(off[worst]))
-        gradient = self.probe.gradient
-        if gradient is None:
-            return
-        reverse, forward = self.probe.directions @ gradient, slope @ self.probe.weights
-        off = _off(reverse, forward, 1e-9 * np.abs(slope).sum(axis=1))
-        if np.max(off) > _AGREE:
-            worst = int(np.argmax(off))
-            unit = self._length(worst)
-            numbers = (
-                f"reverse mode gives {_number(reverse[worst] / unit)}, forward mode {_number(forward[worst] / unit)}"
-            )
-            yield from self._blame(("rule",), numbers, float(off[worst]))
+        numbers, effect = against_differences(self.probe, self.here)
+        if numbers:
+            yield from self._blame(("declared", "rule", "blocks"), numbers, effect)
+        numbers, effect = against_reverse_mode(self.probe, self.here)
+        if numbers:
+            yield from self._blame(("declared", "rule"), numbers, effect)
 
     def _blame(self, groups: tuple[str, ...], numbers: str, effect: float) -> Iterator[Finding]:
         for group in groups:
@@ -238,30 +224,18 @@ class Judge:
         if not self.flow.accepted:
             yield Finding("LIES", "derivative", None, f"it is not that of the function: {numbers}", "", effect)
 
-    def _differences(self) -> np.ndarray:
-        """Central differences, extrapolated; NaN where they do not settle."""
-        theta, v = self.probe.theta, self.probe.directions
-        steps = [sign * h for h in _STEPS for sign in (1, -1)]
-        values = np.asarray(self.probe.values(np.concatenate([theta + h * v for h in steps])))
-        ahead, behind, ahead2, behind2 = values.reshape(4, self.count, -1)
-        wide, narrow = (ahead - behind) / (2 * _STEPS[0]), (ahead2 - behind2) / (2 * _STEPS[1])
-        noise = 1e-12 * np.abs(self.here.value) / _STEPS[1]
-        settled = np.abs(wide - narrow) < 1e-2 * (np.abs(wide) + np.abs(narrow)) + noise
-        found = (4 * narrow - wide) / 3
-        relevant = np.abs(found - self.here.slope) > 10 * noise
-        return np.where(settled & relevant, found, np.where(settled, self.here.slope, np.nan))
+    def _declared(self, told: set, compared: bool) -> Iterator[Finding]:
+        """What says itself that its derivative is none."""
+        for site in self.flow.sites.values():
+            if site.group == "declared" and (site.name, site.place) not in told:
+                shows = "which does not show at the arguments" if compared else "by how much was not measured"
+                severity, effect = ("info", 0.0) if compared else ("LIES", 0.5)
+                yield self._finding(severity, site, f"biased by declaration, {shows}", effect)
 
     def _finding(self, severity: str, site: Site, message: str, effect: float) -> Finding:
-        return Finding(severity, site.name, site.place, message, advice(severity, site.name), effect)
-
-
-def _off(found: np.ndarray, true: np.ndarray, floor: np.ndarray | float = 0.0) -> np.ndarray:
-    """The relative difference of two derivatives."""
-    return np.abs(found - true) / (np.abs(found) + np.abs(true) + floor + 1e-300)
-
-
-def _number(value: float) -> str:
-    return f"{value + 0.0:.6g}"
+        # What cannot be measured is taken for all.
+        known = effect if np.isfinite(effect) else 1.0
+        return Finding(severity, site.name, site.place, message, advice(severity, site.name), known)
 
 
 def _seen(edges: list[Edge]) -> set[Site]:
@@ -273,10 +247,15 @@ def _is_here(edge: Edge) -> bool:
     return abs(edge.t) < _HERE
 
 
-def _ranked(found: list[Finding]) -> list[Finding]:
-    """The largest effects first; of several of a kind on a line the nearest."""
-    best: dict[tuple, Finding] = {}
+def _ranked(found: list[Finding], declared: set[str]) -> list[Finding]:
+    """The largest effects first; of several of a kind on a line the nearest, and of several kinds the largest."""
+    nearest: dict[tuple, Finding] = {}
     for finding in found:
-        key = finding.severity, finding.place, finding.kind if finding.place is None else ""
-        best.setdefault(key, finding)
-    return sorted(best.values(), key=lambda finding: -finding.effect)
+        nearest.setdefault((finding.severity, finding.place, finding.kind), finding)
+    ranked, told = [], set()
+    for finding in sorted(nearest.values(), key=lambda finding: -finding.effect):
+        line = finding.severity, finding.place, finding.kind in declared
+        if finding.place is None or line not in told:
+            ranked.append(finding)
+            told.add(line)
+    return ranked

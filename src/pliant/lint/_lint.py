@@ -11,10 +11,18 @@ import numpy as np
 
 from pliant.core.programs import Place, Program, trace, users_line
 from pliant.lint._advice import advice
+from pliant.lint._compiled import forget
 from pliant.lint._flow import Flow
 from pliant.lint._judge import Judge
 from pliant.lint._probe import Probe
 from pliant.lint.report import Finding, Report
+
+_LOOKED_AT = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+    jax.errors.NonConcreteBooleanIndexError,
+)
 
 
 def lint(
@@ -27,8 +35,9 @@ def lint(
     random directions to look along; `scale`: how far, relative to each parameter (to the largest of its array where it is
     zero, to one where all are).
 
-    Works in double precision, whatever the program is run in. Cost: some ten forward derivatives of the function, a few
-    more for every edge that is in reach, and the compilation of two programs. What it cannot see: what random directions
+    Works in double precision, whatever the program is run in. Cost: some ten forward derivatives of the function, five or
+    six more for every edge that is looked at, and the compilation of three programs, which are kept: a later look at the
+    same function, with other numbers of the same shapes, compiles nothing. What it cannot see: what random directions
     miss, edges beyond reach, draws of other keys.
 
     **Raises** ValueError where no parameter is a floating point number.
@@ -62,7 +71,7 @@ def _lint(
 
     try:
         program = _traced(of_parameters, parameters)
-    except (jax.errors.ConcretizationTypeError, jax.errors.TracerArrayConversionError) as error:
+    except _LOOKED_AT as error:
         return Report((_untraceable(error),), name), False
     flow = Flow(program, moving)
     moved = [np.asarray(leaf) for leaf, moves in zip(point, moving, strict=True) if moves]
@@ -88,6 +97,7 @@ def _traced(function: Callable, parameters: list) -> Program:
 
 def _forget() -> None:
     """Let go of every traced program that nobody else holds, those in cycles of references too."""
+    forget()
     jax.clear_caches()
     gc.collect()
 

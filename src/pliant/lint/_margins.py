@@ -81,8 +81,11 @@ def _records(sign: int) -> Margin:
 
 
 def _queries(operands: Any, results: Any, parameters: Any) -> Array:
-    edges, queries = operands
-    return queries[..., None] - edges
+    """To the edges on both sides of every query."""
+    edges, queries = map(jnp.asarray, operands)
+    above = jnp.searchsorted(edges, queries)
+    sides = jnp.stack([above - 1, above])
+    return jnp.where((sides >= 0) & (sides < edges.size), queries - edges[jnp.clip(sides, 0, edges.size - 1)], jnp.inf)
 
 
 def _divisor(operands: Any, results: Any, parameters: Any) -> Array:

@@ -1,8 +1,7 @@
 """A program evaluated in dual numbers, with a record of every site: how far it is from its edge along a direction."""
 
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -12,13 +11,24 @@ from jaxtyping import Array, Float
 
 from pliant.core.activity import inexact
 from pliant.core.programs import Branch, Call, Equation, Literal, Program, Scan, While
-from pliant.lint._flow import Flow, Path, passes
+from pliant.lint._flow import Flow, Path
 from pliant.lint._margins import BENDS, BLOCKS, EDGES
+from pliant.lint._records import (
+    Margins,
+    Record,
+    Records,
+    Seen,
+    digest,
+    digested,
+    is_small,
+    nearer,
+    nearest,
+    nothing,
+    scaled,
+)
+from pliant.lint._tangents import passes
 
 _MARGINS = {**BLOCKS, **BENDS, **EDGES}
-# Of the nearest edges of a site, the first may be ones that the outputs do not see.
-_NEAREST = 16
-_GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 class Dual(eqx.Module):
@@ -33,23 +43,6 @@ class Dual(eqx.Module):
         return jnp.zeros_like(self.value) if self.tangent is None else self.tangent
 
 
-class Record(NamedTuple):
-    """What was seen at a site.
-
-    **Fields**: `crossings`: the steps along the direction to the nearest edges, as the tangents have them, the nearest first,
-    infinite where there are none; `margin`: the smallest distance from an edge; `sides`: a number that changes when an
-    element changes sides; `rate`: of a loop, the growth of tangents per step beyond that of the values, as a logarithm.
-    """
-
-    crossings: Float[Array, " nearest"]
-    margin: Float[Array, ""]
-    sides: Float[Array, ""]
-    rate: Float[Array, ""]
-
-
-Records = dict[Path, Record]
-
-
 class Walk:
     """Evaluates one traced program at a point along a direction."""
 
@@ -59,13 +52,14 @@ class Walk:
     def __call__(self, point: Sequence[Any], direction: Sequence[Any]) -> tuple[list[Dual], Records]:
         """Outputs and records; `direction` holds None where an input does not move."""
         duals = [Dual(value, tangent) for value, tangent in zip(point, direction, strict=True)]
-        return self._run(self._program, duals, ())
+        outputs, records = self._run(self._program, duals, ())
+        return outputs, digested(records)
 
-    def _run(self, program: Program, inputs: Sequence[Dual], path: Path) -> tuple[list[Dual], Records]:
+    def _run(self, program: Program, inputs: Sequence[Dual], path: Path) -> tuple[list[Dual], Seen]:
         values = dict(zip(program.captured, map(Dual, program.constants), strict=True))
         values.update(zip(program.inputs, inputs, strict=True))
         read = lambda atom: _literal(atom) if isinstance(atom, Literal) else values[atom]
-        records: Records = {}
+        records: dict[Path, Record | Margins] = {}
         for index, equation in enumerate(program.equations):
             operands = [read(atom) for atom in equation.inputs]
             results, seen = self._equation(equation, operands, (*path, index))
@@ -73,11 +67,13 @@ class Walk:
             records.update(seen)
         return [read(atom) for atom in program.outputs], records
 
-    def _equation(self, equation: Equation, operands: list[Dual], path: Path) -> tuple[list[Dual], Records]:
+    def _equation(self, equation: Equation, operands: list[Dual], path: Path) -> tuple[list[Dual], Seen]:
         match equation.structure:
+            case Call() if path in self._flow.passing:
+                return operands, {}
             case Call(body, custom):
                 results, records = self._run(body, operands, path)
-                if custom and equation.name == "custom_jvp_call":
+                if custom and self._ruled(equation, path):
                     results, _ = self._operation(equation, operands, path)
                 return results, records
             case Scan() as scan:
@@ -88,7 +84,12 @@ class Walk:
                 return self._branch(branches, operands, path)
         return self._operation(equation, operands, path)
 
-    def _operation(self, equation: Equation, operands: list[Dual], path: Path) -> tuple[list[Dual], Records]:
+    def _ruled(self, equation: Equation, path: Path) -> bool:
+        """Whether tangents follow a custom rule: those of reverse mode alone are compared with what the body does."""
+        forward = equation.name == "custom_jvp_call" and path not in self._flow.backwards
+        return forward or path in self._flow.rigid
+
+    def _operation(self, equation: Equation, operands: list[Dual], path: Path) -> tuple[list[Dual], Seen]:
         values = [dual.value for dual in operands]
         moving = tuple(dual.tangent is not None for dual in operands)
         site = self._flow.sites.get(path)
@@ -100,7 +101,7 @@ class Walk:
             return results, {}
         return results, {path: _record(margin, equation, operands, results)}
 
-    def _scan(self, scan: Scan, operands: list[Dual], path: Path) -> tuple[list[Dual], Records]:
+    def _scan(self, scan: Scan, operands: list[Dual], path: Path) -> tuple[list[Dual], Seen]:
         first, last = scan.constants, scan.constants + scan.carry
         constants, carry, arrays = operands[:first], operands[first:last], operands[last:]
         moves = self._flow.moves[path]
@@ -109,19 +110,23 @@ class Walk:
             index, arrays = step
             results, records = self._run(scan.body, [*constants, *carry, *arrays], path)
             after = _held(results[: scan.carry], moves)
-            return after, (results[scan.carry :], _scaled(records, index), _sizes(after))
+            kept = {path: record for path, record in records.items() if is_small(record, scan.length)}
+            rest = {path: record for path, record in records.items() if path not in kept}
+            return after, (results[scan.carry :], {**scaled(digested(rest), index), **kept}, _sizes(after))
 
         index = jnp.arange(scan.length)
         carry, (stacked, records, sizes) = lax.scan(
             body, _held(carry, moves), (index, arrays), length=scan.length, reverse=scan.reverse
         )
-        records = {path: _nearest(record) for path, record in records.items()}
+        records = {
+            path: digest(record) if isinstance(record, Margins) else nearest(record) for path, record in records.items()
+        }
         if path in self._flow.sites:
             tangents, values = (jnp.flip(size) if scan.reverse else size for size in sizes)
-            records[path] = _nothing()._replace(rate=_rate(tangents) - jnp.maximum(_rate(values), 0.0))
+            records[path] = nothing()._replace(rate=_rate(tangents) - jnp.maximum(_rate(values), 0.0))
         return carry + stacked, records
 
-    def _while(self, loop: While, operands: list[Dual], path: Path) -> tuple[list[Dual], Records]:
+    def _while(self, loop: While, operands: list[Dual], path: Path) -> tuple[list[Dual], Seen]:
         first, last = loop.condition_constants, loop.condition_constants + loop.body_constants
         of_condition, of_body, carry = operands[:first], operands[first:last], operands[last:]
         moves = self._flow.moves[path]
@@ -129,22 +134,23 @@ class Walk:
 
         def look(carry: list[Dual]) -> tuple[Dual, Records]:
             (going,), records = self._run(loop.condition, [*of_condition, *carry], (*path, 0))
-            return going, records
+            return going, digested(records)
 
         def step(state: tuple) -> tuple:
             carry, seen, count = state
-            _, before = look(carry)
+            going, before = look(carry)
             results, during = self._run(loop.body, [*of_body, *carry], (*path, 1))
-            return _held(results, moves), _nearer(seen, _scaled({**before, **during}, count)), count + 1
+            seen = nearer(seen, scaled({**before, **digested(during)}, count))
+            return _where(going.value, _held(results, moves), carry), seen, count + 1
 
         def records(carry: list[Dual]) -> Records:
-            return {**look(carry)[1], **self._run(loop.body, [*of_body, *carry], (*path, 1))[1]}
+            return {**look(carry)[1], **digested(self._run(loop.body, [*of_body, *carry], (*path, 1))[1])}
 
-        none = {path: _nothing() for path in jax.eval_shape(records, carry)}
-        carry, seen, _ = lax.while_loop(lambda state: look(state[0])[0].value, step, (carry, none, 0))
-        return carry, _nearer(seen, look(carry)[1])
+        none = {path: nothing() for path in jax.eval_shape(records, carry)}
+        carry, seen, _ = lax.while_loop(lambda state: jnp.any(look(state[0])[0].value), step, (carry, none, 0))
+        return carry, nearer(seen, look(carry)[1])
 
-    def _branch(self, branches: Sequence[Program], operands: list[Dual], path: Path) -> tuple[list[Dual], Records]:
+    def _branch(self, branches: Sequence[Program], operands: list[Dual], path: Path) -> tuple[list[Dual], Seen]:
         index, arguments = operands[0].value, operands[1:]
         runs = [
             lambda arguments, branch=branch, place=place: self._run(branch, arguments, (*path, place))
@@ -152,12 +158,12 @@ class Walk:
         ]
         shapes = [jax.eval_shape(run, arguments) for run in runs]
         moves = [any(dual.tangent is not None for dual in duals) for duals in zip(*(s[0] for s in shapes), strict=True)]
-        none = {path: _nothing() for _, records in shapes for path in records}
+        none = {path: nothing() for _, records in shapes for path in records}
 
         def uniform(run: Any) -> Any:
-            def branch(arguments: list[Dual]) -> tuple[list[Dual], Records]:
+            def branch(arguments: list[Dual]) -> tuple[list[Dual], Seen]:
                 results, records = run(arguments)
-                return _held(results, moves), {**none, **records}
+                return _held(results, moves), {**none, **digested(records)}
 
             return branch
 
@@ -192,8 +198,8 @@ def _push(equation: Equation, operands: list[Dual], moving: tuple[bool, ...]) ->
     return [Dual(d.value, next(pushed) if keep else None) for d, keep in zip(results, passed, strict=True)]
 
 
-def _record(margin: Any, equation: Equation, operands: list[Dual], results: list[Dual]) -> Record:
-    """Margins with their tangents, and the nearest edge along them."""
+def _record(margin: Any, equation: Equation, operands: list[Dual], results: list[Dual]) -> Margins:
+    """Margins with their tangents."""
     both = (*operands, *results)
     moved = [dual for dual in both if dual.tangent is not None]
 
@@ -203,52 +209,21 @@ def _record(margin: Any, equation: Equation, operands: list[Dual], results: list
         found = margin(values[: len(operands)], values[len(operands) :], equation.parameters)
         return jnp.real(jnp.asarray(found, jnp.result_type(found, float))).ravel()
 
-    m, slope = jax.jvp(margins, tuple(dual.value for dual in moved), tuple(dual.tangent for dual in moved))
-    if m.size == 0:
-        return _nothing()
-    steps = jnp.where((slope == 0) | jnp.isnan(slope), jnp.inf, -m / jnp.where(slope == 0, 1.0, slope))
-    weights = jnp.mod(_GOLDEN * (1 + jnp.arange(m.size)), 1.0)
-    nothing = _nothing()
-    return nothing._replace(
-        crossings=_first(steps).astype(nothing.crossings.dtype),
-        margin=jnp.min(jnp.abs(m)).astype(nothing.margin.dtype),
-        sides=jnp.sum(jnp.where(m > 0, weights, 0.0)).astype(nothing.sides.dtype),
-    )
-
-
-def _nothing() -> Record:
-    zero = jnp.zeros(())
-    return Record(jnp.full(_NEAREST, jnp.inf), zero + jnp.inf, zero, zero - jnp.inf)
-
-
-def _first(steps: Float[Array, " any"]) -> Float[Array, " nearest"]:
-    """The nearest steps, padded."""
-    steps = jnp.concatenate([steps, jnp.full(_NEAREST, jnp.inf, steps.dtype)])
-    _, order = lax.top_k(-jnp.abs(steps), _NEAREST)
-    return steps[order]
-
-
-def _scaled(records: Records, index: Array) -> Records:
-    """Sides told apart by the step of a loop in which they were seen."""
-    weight = 1.0 + jnp.mod(_GOLDEN * (1 + index), 1.0)
-    return {path: record._replace(sides=record.sides * weight) for path, record in records.items()}
-
-
-def _nearest(stacked: Record) -> Record:
-    """The record of all steps of a loop."""
-    return Record(
-        _first(stacked.crossings.ravel()), jnp.min(stacked.margin), jnp.sum(stacked.sides), jnp.max(stacked.rate)
-    )
-
-
-def _nearer(one: Records, other: Records) -> Records:
-    both = {path: jax.tree.map(lambda a, b: jnp.stack([a, b]), one[path], other[path]) for path in one if path in other}
-    return {**one, **other, **{path: _nearest(record) for path, record in both.items()}}
+    return Margins(*jax.jvp(margins, tuple(dual.value for dual in moved), tuple(dual.tangent for dual in moved)))
 
 
 def _held(duals: Sequence[Dual], moves: Sequence[bool]) -> list[Dual]:
     """The same values, with tangents exactly where `moves` says."""
     return [Dual(dual.value, dual.full if m else None) for dual, m in zip(duals, moves, strict=True)]
+
+
+def _where(going: Any, results: list[Dual], carry: list[Dual]) -> list[Dual]:
+    """What a step leaves: loops of a batch, which go on for as long as one of them does, have come to rest one by one."""
+
+    def chosen(new: Any, old: Any) -> Any:
+        return jnp.where(jnp.expand_dims(going, range(jnp.ndim(going), jnp.ndim(new))), new, old)
+
+    return jax.tree.map(chosen, results, carry) if jnp.ndim(going) else results
 
 
 def _sizes(carry: Sequence[Dual]) -> tuple[Array, Array]:

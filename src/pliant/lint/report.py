@@ -3,7 +3,10 @@
 import dataclasses
 import io
 import json
+import pathlib
+import urllib.parse
 from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 from pliant.core.programs import Place
@@ -20,6 +23,8 @@ SEVERITIES = {
     "info": "worth knowing",
 }
 """From the worst to the mildest, with what each means."""
+
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 MILD = ("kink", "info")
 """With these alone a derivative can be used as it is."""
@@ -76,10 +81,13 @@ class Report:
 
     def to_sarif(self) -> str:
         """The report in the Static Analysis Results Interchange Format 2.1.0, which code hosts show beside the source."""
-        rules = [{"id": name, "shortDescription": {"text": text}} for name, text in SEVERITIES.items()]
-        driver = {"name": "pliant lint", "rules": rules}
-        run = {"tool": {"driver": driver}, "results": list(map(_sarif, self.findings))}
-        return json.dumps({"version": "2.1.0", "runs": [run]}, indent=2)
+        rules = [
+            {"id": name, "shortDescription": {"text": text}, "defaultConfiguration": {"level": _level(name)}}
+            for name, text in SEVERITIES.items()
+        ]
+        driver = {"name": "pliant lint", "semanticVersion": version("pliant"), "rules": rules}
+        run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": [*map(_sarif, self.findings)]}
+        return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2)
 
     def __str__(self) -> str:
         from rich.console import Console
@@ -105,14 +113,29 @@ class Report:
         return table
 
 
+def _level(severity: str) -> str:
+    return "note" if severity in MILD else "warning" if severity in ("JUMP", "UNKNOWN") else "error"
+
+
 def _sarif(finding: Finding) -> dict[str, Any]:
-    level = "note" if finding.severity in MILD else "warning" if finding.severity in ("JUMP", "UNKNOWN") else "error"
+    instead = f" Instead: {finding.advice}." if finding.advice else ""
     result: dict[str, Any] = {
         "ruleId": finding.severity,
-        "level": level,
-        "message": {"text": f"{finding.kind}: {finding.message} {finding.advice}".strip()},
+        "level": _level(finding.severity),
+        "message": {"text": f"{finding.kind}: {finding.message}.{instead}"},
+        "properties": {"effect": finding.effect},
+        "locations": [],
     }
     if finding.place:
-        location = {"artifactLocation": {"uri": finding.place.file}, "region": {"startLine": finding.place.line}}
+        region = {"startLine": finding.place.line, "snippet": {"text": finding.place.text}}
+        location = {"artifactLocation": _artifact(finding.place.file), "region": region}
         result["locations"] = [{"physicalLocation": location}]
     return result
+
+
+def _artifact(file: str) -> dict[str, str]:
+    """Relative to the folder that one stands in, as code hosts want it; where a file is elsewhere, in full."""
+    path, here = pathlib.Path(file), pathlib.Path.cwd()
+    if path.is_relative_to(here):
+        return {"uri": urllib.parse.quote(path.relative_to(here).as_posix()), "uriBaseId": "%SRCROOT%"}
+    return {"uri": path.as_uri() if path.is_absolute() else urllib.parse.quote(path.as_posix())}

@@ -1,0 +1,134 @@
+"""What is compiled of a program, kept for later looks at the same one with other numbers."""
+
+import collections
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.flatten_util import ravel_pytree
+
+from pliant.core.activity import inexact
+from pliant.core.programs import Program, Scan, While, alike, trace
+from pliant.lint._flow import Flow
+from pliant.lint._walk import Walk
+
+# Programs that compute fewer numbers than this had better compile soon than run fast.
+_LONG = 200_000
+# What a loop of unknown length is taken for.
+_ROUNDS = 10
+_QUICK: Any = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+_KEPT = 16
+
+
+class Compiled:
+    """Functions of a program's constants, its arguments `point` and the moving ones among them as one row.
+
+    **Fields**: `batch(constants, point, rows, directions, count)`: values, slopes and records of the first rows;
+    `values(constants, point, rows)`: values alone; `gradient(row, constants, point, weights)`: that of the weighted sum of
+    outputs in reverse mode.
+    """
+
+    def __init__(self, program: Program, flow: Flow, point: Sequence[Any], moving: Sequence[bool]):
+        _, unravel = ravel_pytree([value for value, moves in zip(point, moving, strict=True) if moves])
+
+        def place(row: Any, others: Sequence[Any]) -> list[Any]:
+            ahead = iter(unravel(row))
+            return [next(ahead) if moves else other for moves, other in zip(moving, others, strict=True)]
+
+        def value(constants: Sequence[Any], point: Sequence[Any], row: Any) -> Any:
+            return _real(dataclasses.replace(program, constants=constants).evaluate(*place(row, point)))
+
+        def at(constants: Sequence[Any], point: Sequence[Any], row: Any, direction: Any) -> tuple:
+            walk = Walk(dataclasses.replace(program, constants=constants), flow)
+            duals, records = walk(place(row, point), place(direction, [None] * len(point)))
+            slopes = [d.full if inexact(d.value) else jnp.zeros(jnp.shape(d.value)) for d in duals]
+            return _real([d.value for d in duals]), _real(slopes), records
+
+        # One after another: a batch would take both sides of every branch, and there are callbacks that bear none.
+        def batch(c: Sequence[Any], p: Sequence[Any], rows: Any, directions: Any, count: Any) -> tuple:
+            nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(at, c, p, rows[0], directions[0]))
+            one = lambda index, *pair: lax.cond(index < count, lambda: at(c, p, *pair), lambda: nothing)
+            return lax.map(lambda each: one(*each), (jnp.arange(len(rows)), rows, directions))
+
+        options = {} if _work(program) > _LONG else _QUICK
+        self.batch = jax.jit(batch, compiler_options=options)
+        of_rows = lambda c, p, rows: lax.map(lambda row: value(c, p, row), rows)
+        self.values = jax.jit(of_rows, compiler_options=options)
+        weighted = lambda row, c, p, weights: value(c, p, row) @ weights
+        self.gradient = jax.jit(jax.grad(weighted), compiler_options=options)
+        self.value = value
+
+
+_kept: collections.deque[tuple[tuple, Compiled]] = collections.deque(maxlen=_KEPT)
+
+
+def compiled(program: Program, flow: Flow, point: Sequence[Any], moving: Sequence[bool]) -> Compiled:
+    """A program's functions: those of an earlier one where that is the same but for its numbers."""
+    key = (program, *_derivatives(program, moving), flow.shape, tuple(moving))
+    for kept, found in _kept:
+        if alike(kept, key):
+            return found
+    found = Compiled(program, flow, point, moving)
+    _kept.append((key, found))
+    return found
+
+
+def forget() -> None:
+    """Let go of all of them."""
+    _kept.clear()
+
+
+def _derivatives(program: Program, moving: Sequence[bool]) -> list[Program | None]:
+    """Programs that custom rules, if there are any, have gone into."""
+    if not any(name.startswith("custom") for name in program.names):
+        return []
+    return [_traced(program, moving, derivative) for derivative in (_forward, _backward)]
+
+
+def _traced(program: Program, moving: Sequence[bool], derivative: Callable) -> Program | None:
+    arguments = program.operands
+    moved = [argument for argument, moves in zip(arguments, moving, strict=True) if moves]
+
+    def run(arguments: list, moved: list) -> Any:
+        def function(*moved: Any) -> list:
+            ahead = iter(moved)
+            given = [next(ahead) if moves else other for moves, other in zip(moving, arguments, strict=True)]
+            return [result for result in program.evaluate(*given) if inexact(result)]
+
+        return derivative(function, moved)
+
+    try:
+        return trace(run, arguments, moved)[0]
+    except Exception:  # a derivative that there is none of
+        return None
+
+
+def _forward(function: Callable, moved: list) -> Any:
+    return jax.jvp(function, tuple(moved), tuple(moved))[1]
+
+
+def _backward(function: Callable, moved: list) -> Any:
+    results, pull = jax.vjp(function, *moved)
+    return pull(results)
+
+
+def _work(program: Program) -> int:
+    """Roughly how many numbers a program computes."""
+    total = 0
+    for equation in program.equations:
+        structure = equation.structure
+        repeats = structure.length if isinstance(structure, Scan) else _ROUNDS if isinstance(structure, While) else 1
+        total += repeats * sum(map(_work, equation.programs)) + sum(result.size for result in equation.results)
+    return total
+
+
+def _real(arrays: Sequence[Any]) -> Any:
+    """Real numbers in one row; whole numbers move by jumps alone."""
+    flat = []
+    for array in map(jnp.asarray, arrays):
+        parts = [array.real, array.imag] if jnp.iscomplexobj(array) else [array]
+        flat += [part.astype(float).ravel() for part in parts]
+    return jnp.concatenate(flat)
