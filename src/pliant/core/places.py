@@ -8,7 +8,7 @@ from pliant.core.draws import DRAW
 from pliant.core.programs import Call, Equation, Program, While
 
 GENERATORS = {"random_bits", "random_gamma", "threefry2x32", "rng_bit_generator", "rng_uniform"}
-_STEPS = {"floor", "ceil", "round", "sign"}
+_STEPS = {"floor", "ceil", "round", "sign", "search_sorted"}
 EQUALITIES = {"eq", "ne"}
 # They switch on a set without measure; of numbers that are lumped see `Value`.
 _HARMLESS = {*EQUALITIES, "is_finite"}

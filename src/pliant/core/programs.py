@@ -245,9 +245,7 @@ class Equation:
     @property
     def of_jax(self) -> str:
         """The name of the jitted function of JAX that it calls; empty where it does something else."""
-        inside = getattr(self.parameters.get("jaxpr"), "jaxpr", self.parameters.get("jaxpr"))
-        file = getattr(getattr(inside, "debug_info", None), "func_filename", None) or ""
-        return self.parameters["name"] if self.name == "jit" and _OWN in file else ""
+        return _of_jax(self.raw)
 
     @property
     def special(self) -> bool:
@@ -459,7 +457,16 @@ def _name(raw: Any) -> str:
     if name == "call_hi_primitive":
         # SearchSorted -> search_sorted
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(raw.params["_prim"]).__name__).lower()
+    # One operation under every JAX, however it is done.
+    if _of_jax(raw) == "searchsorted" and len(raw.invars) == 2 and raw.invars[0].aval.ndim == 1:
+        return "search_sorted"
     return str(_NAMES.get(name, name))
+
+
+def _of_jax(raw: Any) -> str:
+    inside = getattr(raw.params.get("jaxpr"), "jaxpr", raw.params.get("jaxpr"))
+    file = getattr(getattr(inside, "debug_info", None), "func_filename", None) or ""
+    return raw.params["name"] if _NAMES.get(raw.primitive.name, raw.primitive.name) == "jit" and _OWN in file else ""
 
 
 def _mixes(equation: Equation) -> bool:

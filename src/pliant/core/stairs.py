@@ -22,15 +22,9 @@ def stairs(equation: Equation, operands: Sequence[Any]) -> tuple[int, Edges] | N
     if name == "convert_element_type" and inexact(equation.operands[0]):
         whole = jnp.issubdtype(equation.results[0].dtype, jnp.integer)
         return (0, _truncated) if whole else None
-    if is_search(equation):
+    if name == "search_sorted" and len(equation.operands[0].shape) == 1:
         return 1, _between(operands[0])
     return None
-
-
-def is_search(equation: Equation) -> bool:
-    """Whether it is `jnp.searchsorted` of a sorted array and of numbers."""
-    named = equation.name == "search_sorted" or equation.of_jax == "searchsorted"
-    return named and len(equation.inputs) == 2 and len(equation.operands[0].shape) == 1
 
 
 def _truncated(k: Array) -> tuple[Array, Any]:

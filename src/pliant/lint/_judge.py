@@ -47,10 +47,7 @@ class Judge:
     def findings(self) -> list[Finding]:
         """All of them, those with the largest effect first."""
         found = [*self._broken(), *self._blown(), *self._not_finite()]
-        near, far = self._candidates()
-        edges = self.probe.locate(near)
-        for some in (far[i::_ROUNDS] for i in range(_ROUNDS)):
-            edges += self.probe.locate([candidate for candidate in some if candidate[0] not in _seen(edges)])
+        edges = self._edges()
         found += [finding for edge in edges for finding in self._across(edge)]
         found += self._unseen(edges)
         hopeless = self.flow.rejects or any(finding.severity in ("NAN", "BLOWUP") for finding in found)
@@ -61,6 +58,18 @@ class Judge:
             found += self._disagreements()
         found += self._declared({(finding.kind, finding.place) for finding in found}, compared)
         return _ranked(found, {site.name for site in self.flow.sites.values() if site.group == "declared"})
+
+    def _edges(self) -> list[Edge]:
+        """Those that are gone to: of every site the nearest, then others where that has not told the worst already."""
+        near, far = self._candidates()
+        sites = [site for site, _, _ in near]
+        first = [candidate for i, candidate in enumerate(near) if candidate[0] not in sites[:i]]
+        edges = self.probe.locate(first)
+        told = {edge.site for edge in edges if edge.jump or _vain(edge)}
+        edges += self.probe.locate([c for c in near if c not in first and c[0] not in told])
+        for some in (far[i::_ROUNDS] for i in range(_ROUNDS)):
+            edges += self.probe.locate([candidate for candidate in some if candidate[0] not in _seen(edges)])
+        return edges
 
     def _candidates(self) -> tuple[list[Candidate], list[Candidate]]:
         """Edges in reach of each site, the nearest few; and where chance meets parameters, any, and the next few."""
@@ -241,6 +250,11 @@ class Judge:
 def _seen(edges: list[Edge]) -> set[Site]:
     """Sites with an edge that the outputs see."""
     return {edge.site for edge in edges if edge.jump or edge.bend or not edge.finite}
+
+
+def _vain(edge: Edge) -> bool:
+    """Whether others of its site are no nearer: a distance that vanishes nowhere along a line."""
+    return edge.site.group == "edges" and (not edge.located or not edge.finite)
 
 
 def _is_here(edge: Edge) -> bool:

@@ -45,9 +45,24 @@ def lint(
     single = jnp.result_type(float) == jnp.float32
     with jax.enable_x64(True):
         report, holds_doubles = _lint(function, arguments, argnums, directions, scale)
-    if single and holds_doubles:
+    if single and holds_doubles and _is_broken(function, arguments, argnums):
         _forget()
     return report
+
+
+def _is_broken(function: Callable, arguments: tuple, argnums: int | Sequence[int]) -> bool:
+    """Whether the program would now mix numbers of the linter's precision with those of its own."""
+    chosen = _chosen(argnums)
+    given = lambda moved: [moved[i] if i in chosen else argument for i, argument in enumerate(arguments)]
+    try:
+        jax.jit(lambda moved: function(*given(moved))).lower({i: arguments[i] for i in chosen})
+    except Exception:  # whatever the function or the compiler raises: it is as good as not known
+        return True
+    return False
+
+
+def _chosen(argnums: int | Sequence[int]) -> tuple[int, ...]:
+    return (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
 
 def _lint(
@@ -55,7 +70,7 @@ def _lint(
 ) -> tuple[Report, bool]:
     """The report, and whether the program held numpy constants in double precision."""
     name = getattr(function, "__name__", type(function).__name__)
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    chosen = _chosen(argnums)
     parameters = [_double(argument) if index in chosen else None for index, argument in enumerate(arguments)]
     point = jax.tree.leaves(parameters)
     moving = [jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in point]

@@ -14,8 +14,12 @@ from pliant.core.programs import Program
 from pliant.lint._compiled import compiled
 from pliant.lint._flow import Flow, Path, Site
 
-# Steps beside an edge, in units of a direction: what stays between them is a jump, what shrinks is curvature.
-_BESIDE = (1e-4, 1e-6)
+# Steps beside an edge, in units of a direction: what stays between them is a jump, what shrinks is curvature. Where edges
+# stand closer, the wide step is this share of the gap, if it is no smaller than the least.
+_WIDE, _NEAR = 1e-4, 1e-2
+_SHARE, _LEAST = 0.25, 1e-7
+# Closer edges are one.
+_SAME = 1e-9
 _NEWTON, _HALVINGS = 6, 34
 # Smaller than these, relative to values and slopes, jumps and bends are round-off.
 _JUMP, _BEND = 1e-8, 1e-6
@@ -104,10 +108,11 @@ class Probe:
         sites, chosen = [site for site, _, _ in candidates], [direction for _, direction, _ in candidates]
         steps = np.array([step for _, _, step in candidates])
         located, going = np.zeros(len(steps), bool), np.arange(len(steps))
-        first = np.full(len(steps), np.inf)
+        first, gaps = np.full(len(steps), np.inf), np.full(len(steps), np.inf)
         for turn in range(_NEWTON):
             records = self.sample(steps[going], [chosen[i] for i in going]).records
             left = np.array([records[sites[i].path].crossings[row, 0] for row, i in enumerate(going)])
+            gaps[going] = [_gap(records[sites[i].path].crossings[row]) for row, i in enumerate(going)]
             steps[going] += np.where(np.isfinite(left), left, 0.0)
             located[going] = np.abs(left) < 1e-7 * (1 + np.abs(steps[going]))
             first = np.abs(left) if turn == 0 else first
@@ -117,20 +122,20 @@ class Probe:
             if not going.size:
                 break
         steps, located = self._bisect(sites, chosen, steps, located)
-        beside = self._beside(steps, chosen, np.flatnonzero(located))
+        beside = self._beside(steps, chosen, np.clip(_SHARE * gaps, _LEAST, _WIDE), np.flatnonzero(located))
         return [
             _edge(site, direction, float(t), beside[i]) if i in beside else Edge(site, direction, float(t), False)
             for i, (site, direction, t) in enumerate(zip(sites, chosen, steps, strict=True))
         ]
 
-    def _beside(self, steps: np.ndarray, chosen: list[int], which: np.ndarray) -> dict[int, list[tuple]]:
+    def _beside(self, steps: np.ndarray, chosen: list[int], h: np.ndarray, which: np.ndarray) -> dict[int, list[tuple]]:
         """Both sides of some edges, the wide step first."""
         if not which.size:
             return {}
-        near = dict(zip(which, self._sides(steps[which], [chosen[i] for i in which], _BESIDE[1]), strict=True))
+        near = dict(zip(which, self._sides(steps[which], [chosen[i] for i in which], _NEAR * h[which]), strict=True))
         # Most edges do nothing to the outputs: only what seems to is looked at from further off too.
         seen = np.array([i for i, side in near.items() if not _quiet(side)], int)
-        wide = self._sides(steps[seen], [chosen[i] for i in seen], _BESIDE[0]) if seen.size else []
+        wide = self._sides(steps[seen], [chosen[i] for i in seen], h[seen]) if seen.size else []
         further = dict(zip(seen, wide, strict=True))
         return {int(i): [further.get(i, side), side] for i, side in near.items()}
 
@@ -164,10 +169,16 @@ class Probe:
         records = self.sample(np.broadcast_to(steps, len(which)), [chosen[i] for i in which]).records
         return np.array([records[sites[i].path].sides[row] for row, i in enumerate(which)])
 
-    def _sides(self, steps: np.ndarray, chosen: Sequence[int], h: float) -> list[tuple]:
+    def _sides(self, steps: np.ndarray, chosen: Sequence[int], h: np.ndarray) -> list[tuple]:
         before, after = self.sample(steps - h, chosen), self.sample(steps + h, chosen)
-        jumps = after.value - before.value - h * (after.slope + before.slope)
+        jumps = after.value - before.value - h[:, None] * (after.slope + before.slope)
         return list(zip(jumps, before.slope, after.slope, after.value, strict=True))
+
+
+def _gap(crossings: np.ndarray) -> float:
+    """From the nearest edge to the next one."""
+    apart = np.abs(crossings[1:] - crossings[0])
+    return float(np.min(apart[apart > _SAME], initial=np.inf))
 
 
 def _quiet(side: tuple) -> bool:
