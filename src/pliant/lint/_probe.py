@@ -177,7 +177,8 @@ class Probe:
 
 def _gap(crossings: np.ndarray) -> float:
     """From the nearest edge to the next one."""
-    apart = np.abs(crossings[1:] - crossings[0])
+    finite = crossings[np.isfinite(crossings)]
+    apart = np.abs(finite[1:] - finite[:1])
     return float(np.min(apart[apart > _SAME], initial=np.inf))
 
 
