@@ -193,7 +193,8 @@ class Interpreter(Walker):
         random = frozenset().union(*(v.random for v in values))
         side = side_that_decides(values)
         same = equation.inputs[0] is equation.inputs[1]
-        if side is None and not same and self.strict and not equation.special:
+        # This library's own are guards, of what has no probability.
+        if side is None and not same and self.strict and not (equation.special or equation.ours):
             raise NotApplicable(lumped(equation))
         if side is None or same:
             return self._plain(equation, values)[0]

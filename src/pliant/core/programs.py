@@ -27,6 +27,7 @@ Atom = core.Var | core.Literal
 
 # Whose lines are not the user's: installed packages, Python's own, this library.
 _FOLDERS = ("site-packages", "dist-packages", os.path.dirname(os.__file__), os.path.dirname(os.path.dirname(__file__)))
+_LIBRARY = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _OWN = os.path.join("jax", "_src") + os.sep
 # JAX's special functions: they are smooth where they are defined, and compare only to choose between expansions.
 _SPECIAL = tuple(os.sep + os.path.join("jax", "_src", name) for name in ("scipy", "nn"))
@@ -252,6 +253,12 @@ class Equation:
         """Whether it is part of one of JAX's special functions or activations, not of what the user wrote."""
         inner = itertools.takewhile(lambda file: not users_line(file), self._files())
         return any(folder in file for file in inner for folder in _SPECIAL)
+
+    @property
+    def ours(self) -> bool:
+        """Whether this library wrote it, though a user's line asked for it."""
+        inner = itertools.takewhile(lambda file: not users_line(file), self._files())
+        return any(_LIBRARY in file for file in inner)
 
     def _files(self) -> list[str]:
         traceback = self.raw.source_info.traceback
