@@ -6,7 +6,7 @@ import numpy as np
 
 from pliant.lint._advice import advice
 from pliant.lint._compare import against_differences, against_reverse_mode, number
-from pliant.lint._flow import Flow, Site
+from pliant.lint._flow import Flow, Path, Site
 from pliant.lint._margins import COMPARISONS
 from pliant.lint._probe import Edge, Probe, Sample
 from pliant.lint.report import MILD, Finding
@@ -31,18 +31,31 @@ class Judge:
     def __init__(self, probe: Probe, flow: Flow):
         self.probe, self.flow = probe, flow
         self.count = len(probe.directions)
-        every = list(range(self.count))
-        self.around = probe.sample([0.0] * self.count + [1.0] * self.count + [-1.0] * self.count, every * 3)
+        # At the arguments along every direction; at both ends of the reach along the first one.
+        self.around = probe.sample([0.0] * self.count + [1.0, -1.0], [*range(self.count), 0, 0])
+        self._ends = {0: (self.around.value[self.count :], self.around.slope[self.count :])}
 
     @property
     def here(self) -> Sample:
         """What there is at the arguments, a row for every direction."""
         return Sample(self.around.value[: self.count], self.around.slope[: self.count], self.around.records)
 
-    @property
-    def secant(self) -> np.ndarray:
-        """Mean slopes over the whole reach, (directions, outputs)."""
-        return 0.5 * (self.around.value[self.count : 2 * self.count] - self.around.value[2 * self.count :])
+    def ends(self, direction: int) -> tuple[np.ndarray, np.ndarray]:
+        """Values and slopes at both ends of the reach, (2, outputs)."""
+        if direction not in self._ends:
+            found = self.probe.sample([1.0, -1.0], [direction] * 2)
+            self._ends[direction] = found.value, found.slope
+        return self._ends[direction]
+
+    def secant(self, direction: int) -> np.ndarray:
+        """Mean slopes over the whole reach, of every output."""
+        up, down = self.ends(direction)[0]
+        return 0.5 * (up - down)
+
+    def passed(self, path: Path) -> np.ndarray:
+        """For every direction, whether elements of a site change sides before an end that was looked at."""
+        sides = self.around.records[path].sides
+        return np.where(np.arange(self.count) == 0, np.any(sides[self.count :] != sides[0]), False)
 
     def findings(self) -> list[Finding]:
         """All of them, those with the largest effect first."""
@@ -78,8 +91,7 @@ class Judge:
             site = self.flow.sites[path]
             if site.group not in ("blocks", "bends", "edges"):
                 continue
-            steps, sides = record.crossings[: self.count], record.sides.reshape(3, self.count)
-            passed = (sides[1:] != sides[0]).any(axis=0)[:, None]
+            steps, passed = record.crossings[: self.count], self.passed(path)[:, None]
             # Where a tangent sees no edge but elements change sides, the search starts from afar.
             steps = np.where(passed & ~np.isfinite(steps), 1.0, steps)
             chance = site.random and site.group == "blocks"
@@ -123,11 +135,10 @@ class Judge:
 
     def _not_located(self, edge: Edge) -> Iterator[Finding]:
         site = edge.site
-        sides = self.around.records[site.path].sides.reshape(3, self.count)[:, edge.direction]
         if site.random and site.group == "blocks":
             what = f"random numbers meet parameters in {site.name}, and its edge was not located"
             yield self._finding("BIAS", site, what, 0.5)
-        elif (sides[1:] != sides[0]).any():
+        elif self.passed(site.path)[edge.direction]:
             yield self._finding("UNKNOWN", site, f"{site.name} has an edge within reach that was not located", 0.5)
 
     def _jumps(self, edge: Edge, jump: str) -> Finding:
@@ -145,8 +156,9 @@ class Judge:
 
     def _blind(self, edge: Edge) -> bool:
         """Whether the derivative sees nothing of what the function does over the reach."""
-        seen = self.around.slope.reshape(3, self.count, -1)[:, edge.direction, edge.output]
-        return bool(np.max(np.abs(seen)) < 1e-2 * abs(self._slopes(edge)[1]))
+        slope, secant = self._slopes(edge)
+        ends = self.ends(edge.direction)[1][:, edge.output]
+        return bool(max(abs(slope), *np.abs(ends)) < 1e-2 * abs(secant))
 
     def _bends(self, edge: Edge, at: str) -> Iterator[Finding]:
         slope, unit = self._slopes(edge)[0], self.probe.length(edge.direction)
@@ -164,8 +176,8 @@ class Judge:
 
     def _slopes(self, edge: Edge) -> tuple[float, float]:
         """The derivative at the arguments and the mean slope over the reach, along the edge's direction."""
-        at = edge.direction, edge.output
-        return float(self.here.slope[at]), float(self.secant[at])
+        here, secant = self.here.slope[edge.direction], self.secant(edge.direction)
+        return float(here[edge.output]), float(secant[edge.output])
 
     def _where(self, edge: Edge) -> str:
         if _is_here(edge):
@@ -210,8 +222,9 @@ class Judge:
 
     def _blind_at_large(self) -> Iterator[Finding]:
         """A derivative of zero all over the reach, where the value changes."""
-        seen, moved = np.abs(self.around.slope).reshape(3, self.count, -1).max(axis=0), np.abs(self.secant)
-        if np.any((moved > 1e-9 * np.abs(self.here.value)) & (seen < 1e-6 * moved)):
+        slopes, moved = np.concatenate([self.ends(0)[1], self.here.slope[:1]]), np.abs(self.secant(0))
+        seen = np.abs(slopes).max(axis=0)
+        if np.any((moved > 1e-9 * np.abs(self.here.value[0])) & (seen < 1e-6 * moved)):
             yield from self._blame(("blocks",), "it is zero, but the value changes over the reach", 1.0)
 
     def _disagreements(self) -> Iterator[Finding]:
