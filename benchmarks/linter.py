@@ -110,8 +110,16 @@ def rows() -> Iterator[Row]:
 
 
 def _row(function: Callable, at: Any) -> Row:
-    derivative = jax.jit(lambda x, v: jax.jvp(function, (x,), (v,)))
-    times = Times({"lint": lambda: lint(function, at), "jvp": lambda: derivative(at, at)}, rounds=3, repeats=1)
+    compiled = jax.jit(lambda x, v: jax.jvp(function, (x,), (v,)))
+
+    def derivative() -> Any:
+        # In the precision that the linter works in.
+        with jax.enable_x64(True):
+            return compiled(double, double)
+
+    with jax.enable_x64(True):
+        double = at.astype(jnp.float64)
+    times = Times({"lint": lambda: lint(function, at), "jvp": derivative}, rounds=3, repeats=1)
     found = ", ".join(finding.severity for finding in lint(function, at)) or "nothing"
     row = times.at_most(f"a later `lint` of {function.__name__} over one jvp", "lint", "jvp", GOAL)
     row.measured += f"; found: {found}"
