@@ -89,17 +89,24 @@ class Probe:
         return float(direction[0]) if direction.size == 1 else float(np.linalg.norm(direction))
 
     def sample(self, steps: ArrayLike, directions: Sequence[int]) -> Sample:
-        """The program at `theta + t v` for pairs of a step and the index of a direction, in batches of one size."""
+        """The program at `theta + t v` for pairs of a step and the index of a direction."""
+        # Several sites often have their edge at one point.
+        pairs, back = np.unique(np.stack([directions, steps], axis=1), axis=0, return_inverse=True)
+        value, slope, records = self._sample(pairs[:, 1], pairs[:, 0].astype(int))
+        rows = back.ravel()
+        return Sample(value[rows], slope[rows], jax.tree.map(lambda array: array[rows], records))
+
+    def _sample(self, steps: np.ndarray, directions: np.ndarray) -> tuple:
+        """Values, slopes and records, in batches of one size."""
         count, size = len(directions), 3 * len(self.directions)
         padded = -(-count // size) * size
-        vectors = self.directions[np.pad(np.asarray(directions, int), (0, padded - count))]
-        points = self.theta + np.pad(np.asarray(steps, float), (0, padded - count))[:, None] * vectors
+        vectors = self.directions[np.pad(directions, (0, padded - count))]
+        points = self.theta + np.pad(steps, (0, padded - count))[:, None] * vectors
         parts = [
             self._compiled.batch(*self._given, points[i : i + size], vectors[i : i + size], min(size, count - i))
             for i in range(0, padded, size)
         ]
-        value, slope, records = jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *parts)
-        return Sample(value, slope, records)
+        return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *parts)
 
     def locate(self, candidates: Sequence[tuple[Site, int, float]]) -> list[Edge]:
         """Newton's method onto the edges of all candidates at once, then both sides of each."""
