@@ -9,12 +9,13 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pliant.core.activity import inexact
-from pliant.core.chains import Chain, Source, Value, decides, follow, lift, mark, share
+from pliant.core.chains import Chain, Source, Value, decides, lift, share
 from pliant.core.crossings import COMPARISONS, compared, digit, matched, side_that_decides
 from pliant.core.draws import DRAW, GUARD, Categorical, Family, uniforms
 from pliant.core.errors import NotApplicable
 from pliant.core.events import Digit, Drawn, Threshold
 from pliant.core.extremes import extreme
+from pliant.core.following import follow, mark
 from pliant.core.places import EQUALITIES, GENERATORS, interesting, is_uniform, jumps, lumped, lumps, unrecognised
 from pliant.core.programs import Equation
 from pliant.core.recognised import QUANTILES, RECOGNISED, quantile_chain
