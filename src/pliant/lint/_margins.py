@@ -12,6 +12,7 @@ far the edge is. Operations are grouped by what happens there.
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
@@ -81,8 +82,15 @@ def _records(sign: int) -> Margin:
 
 
 def _queries(operands: Any, results: Any, parameters: Any) -> Array:
-    """To the edges on both sides of every query."""
+    """To the edges on both sides of every query; leading axes of the edges are batches."""
     edges, queries = map(jnp.asarray, operands)
+    beside = _beside
+    for _ in range(edges.ndim - 1):
+        beside = jax.vmap(beside)
+    return beside(edges, queries)
+
+
+def _beside(edges: Array, queries: Array) -> Array:
     above = jnp.searchsorted(edges, queries)
     sides = jnp.stack([above - 1, above])
     return jnp.where((sides >= 0) & (sides < edges.size), queries - edges[jnp.clip(sides, 0, edges.size - 1)], jnp.inf)
