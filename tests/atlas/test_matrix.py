@@ -35,10 +35,8 @@ def test_the_committed_table_is_that_of_the_full_form():
     page = Path(__file__).parents[2] / "docs" / "atlas" / "matrix.csv"
     with page.open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
-    # Estimators that came after the run are not in its table.
-    measured = {row["estimator"] for row in table}
     keys = ("system", "dynamics", "estimator", "horizon", "replicas")
-    cells = [cell for cell in config.load(config.find("matrix")).cells if cell.estimator in measured]
+    cells = config.load(config.find("matrix")).cells
     assert sorted(tuple(row[key] for key in keys) for row in table) == sorted(
         tuple(str(getattr(cell, key)) for key in keys) for cell in cells
     )
