@@ -6,13 +6,13 @@ it depends on is held fixed.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pliant.core.inverses import FLAT, Event, Step
+from pliant.core.inverses import Event, Step, is_flat
 
 # From which noise a value descends: the uniform's identity, then which part of it: see `conflict`.
 Origin = tuple[Any, ...]
@@ -61,7 +61,7 @@ class Chain:
     @property
     def flat(self) -> bool:
         """Whether there are thresholds that many values of the uniform meet at once."""
-        return any(step.name in FLAT for step in self.steps)
+        return is_flat(self.steps)
 
     @property
     def positive(self) -> bool:
@@ -91,9 +91,7 @@ class Chain:
 
     def reaches(self, threshold: Float[Array, "..."], inclusive: Any = True) -> tuple[Array, Array, Array]:
         """The uniform at which the value reaches `threshold`, in [0, 1]; the chance that it does; whether it does above."""
-        event = Event(threshold, inclusive)
-        for step in reversed(self.steps):
-            event = event.before(step)
+        event = Event(threshold, inclusive).before_all(self.steps)
         inside = (event.threshold > 0) & (event.threshold < 1)
         uniform = jnp.where(inside, event.threshold, jnp.where(event.threshold >= 1, 1.0, 0.0))
         rises = jnp.broadcast_to(event.rises, uniform.shape)
@@ -130,6 +128,11 @@ class Value:
 def lift(operand: Any) -> Value:
     """A literal or a constant, as a value."""
     return operand if isinstance(operand, Value) else Value(operand)
+
+
+def descent(values: Iterable[Value]) -> frozenset[Origin]:
+    """The noise that any of these values descends from."""
+    return frozenset().union(*(value.random for value in values))
 
 
 def conflict(origin: Origin, others: frozenset[Origin]) -> bool:

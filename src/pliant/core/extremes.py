@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pliant.core.chains import Chain, Origin, Source, Value
-from pliant.core.inverses import FLAT, Event, Step, undone
+from pliant.core.inverses import Event, Step, is_flat, undone
 from pliant.core.programs import Equation
 
 
@@ -39,13 +39,11 @@ class Extreme:
     @property
     def flat(self) -> bool:
         """Whether there are thresholds that many values of the noise meet at once."""
-        return self.chain.flat or any(step.name in FLAT for step in self.steps)
+        return self.chain.flat or is_flat(self.steps)
 
     def undone(self, threshold: Any, inclusive: Any) -> Event:
         """The event that it reaches `threshold`, in terms of its numbers."""
-        event = Event(threshold, inclusive)
-        for step in reversed(self.steps):
-            event = event.before(step)
+        event = Event(threshold, inclusive).before_all(self.steps)
         shape = self.chain.element.shape
         wide = lambda x: jnp.broadcast_to(jnp.expand_dims(x, self.axes), shape)
         back = lambda x: wide(jnp.broadcast_to(x, threshold.shape))
@@ -73,9 +71,9 @@ def _further(equation: Equation, values: list[Value], first: Extreme) -> Extreme
     place = next(i for i, v in enumerate(values) if v.chain is first)
     others = [v for i, v in enumerate(values) if i != place]
     same = equation.results[0].shape == equation.operands[place].shape
-    if not same or not undone(equation.name) or any(v.random for v in others) or len(values) > 2:
+    if not same or not undone(equation.name, place) or any(v.random for v in others) or len(values) > 2:
         return None
-    if equation.name == "pow" or (equation.name == "div" and place == 1):
+    if equation.name == "pow":
         return None
     wide = tuple(jnp.broadcast_to(v.value, equation.results[0].shape) for v in others)
     return dataclasses.replace(first, steps=(*first.steps, Step(equation.name, wide, place == 0)))

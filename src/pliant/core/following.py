@@ -67,7 +67,7 @@ def _part(equation: Equation, origin: Origin) -> Origin:
 
 def _operation(equation: Equation, chain: Chain, operands: Sequence[Value], place: int) -> Chain | None:
     """An operation of one or two operands on every element."""
-    if not undone(equation.name) or (equation.name in ("div", "pow") and place == 1):
+    if not undone(equation.name, place):
         return None
     # Powers of what may be negative fall and rise.
     if equation.name == "pow" and not chain.positive:

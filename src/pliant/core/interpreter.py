@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pliant.core.activity import inexact
-from pliant.core.chains import Chain, Source, Value, decides, lift, share
+from pliant.core.chains import Chain, Source, Value, decides, descent, lift, share
 from pliant.core.crossings import COMPARISONS, compared, digit, matched, side_that_decides
 from pliant.core.draws import DRAW, GUARD, Categorical, Family, uniforms
 from pliant.core.errors import NotApplicable
@@ -89,7 +89,7 @@ class Interpreter(Walker):
     def _plain(self, equation: Equation, values: list[Value]) -> list[Value]:
         """An operation as it is, with what is known of its results."""
         chain = follow(equation, values) or extreme(equation, values)
-        random = frozenset().union(*(v.random for v in values))
+        random = descent(values)
         active = any(v.active for v in values) and equation.name != "stop_gradient"
         for value in values:
             if value.chain is not None and (chain is None or chain.source is not value.chain.source):
@@ -112,14 +112,11 @@ class Interpreter(Walker):
         # Not the operation itself: the uniform behind the draw is the same in every run, and drawn once for all of them.
         numbers = self._numbers([key], lambda: uniforms(key.value, held[-1]))
         result = equation.parameters["family"].quantiles(numbers, *held)
-        random = frozenset().union(*(v.random for v in values)) | {ANYTHING}
         share(parameters)
         if not any(p.active for p in parameters):
-            return Value(result, random)
-        family, site, depth = equation.parameters["family"], self.site(equation), result.ndim
-        flat = [p.value.reshape(-1, *p.value.shape[depth:]) for p in parameters]
-        drawn = Drawn(family, site, self.iteration, key.value.reshape(-1), result.reshape(-1), flat)
-        return Value(self.at_draw(drawn).reshape(result.shape), random)
+            return Value(result, descent(values) | {ANYTHING})
+        flat = [p.value.reshape(-1, *p.value.shape[result.ndim :]) for p in parameters]
+        return self._met(equation, values, equation.parameters["family"], key.value.reshape(-1), result, flat)
 
     def _sampled(self, equation: Equation, values: list[Value], law: Family) -> Value:
         """What one of JAX's samplers has drawn."""
@@ -127,7 +124,7 @@ class Interpreter(Walker):
         (result,) = equation.evaluate([key.value, jax.lax.stop_gradient(parameter.value)])
         share([parameter])
         keys = jax.random.split(jax.random.fold_in(key.value, _ALTERNATIVES), result.size)
-        return self._met(equation, values, law, keys, result, parameter.value.reshape(-1))
+        return self._met(equation, values, law, keys, result, [parameter.value.reshape(-1)])
 
     def _chosen(self, equation: Equation, values: list[Value], chances: Array) -> Value:
         """The index of the largest of what Gumbel's noise was added to."""
@@ -137,14 +134,15 @@ class Interpreter(Walker):
         chain.source.chosen = True
         # The alternatives of an index are all there are: no key is needed.
         keys = jax.random.split(jax.random.key(0), result.size)
-        return self._met(equation, values, Categorical(), keys, result, chances.reshape(-1, chances.shape[-1]))
+        return self._met(equation, values, Categorical(), keys, result, [chances.reshape(-1, chances.shape[-1])])
 
     def _met(
-        self, equation: Equation, values: list[Value], law: Family, keys: Any, result: Array, parameter: Array
+        self, equation: Equation, values: list[Value], law: Family, keys: Any, result: Array, parameters: list[Array]
     ) -> Value:
-        drawn = Drawn(law, self.site(equation), self.iteration, keys, result.reshape(-1), [parameter])
-        random = frozenset().union(*(v.random for v in values)) | {ANYTHING}
-        return Value(self.at_draw(drawn).astype(result.dtype).reshape(result.shape), random)
+        """A draw, with a key for each of its numbers and parameters that are flat over them."""
+        drawn = Drawn(law, self.site(equation), self.iteration, keys, result.reshape(-1), parameters)
+        found = self.at_draw(drawn).astype(result.dtype).reshape(result.shape)
+        return Value(found, descent(values) | {ANYTHING})
 
     def _uniform(self, equation: Equation, values: list[Value]) -> Value:
         key, low, high = values
@@ -179,7 +177,7 @@ class Interpreter(Walker):
 
     def _compare(self, equation: Equation, values: list[Value]) -> Value:
         """A comparison of two numbers, at least one of them with a derivative."""
-        random = frozenset().union(*(v.random for v in values))
+        random = descent(values)
         side = side_that_decides(values)
         if side is None:
             if random and self.strict and not equation.special:
@@ -191,7 +189,7 @@ class Interpreter(Walker):
 
     def _equal(self, equation: Equation, values: list[Value]) -> Value:
         """Whether a number that may be one with a probability is: it reaches the other one and does not pass it."""
-        random = frozenset().union(*(v.random for v in values))
+        random = descent(values)
         side = side_that_decides(values)
         same = equation.inputs[0] is equation.inputs[1]
         # This library's own are guards, of what has no probability.
@@ -207,7 +205,7 @@ class Interpreter(Walker):
     def _digit(self, equation: Equation, values: list[Value], place: int, edges: Edges) -> Value:
         """A whole number that is a step function of a number with a derivative."""
         (result,) = equation.evaluate([v.value for v in values])
-        random = frozenset().union(*(v.random for v in values))
+        random = descent(values)
         share([v for v in values if v is not values[place]])
         met = digit(result, values[place], edges, self._here(equation))
         # As a change: whole numbers of real ones may be larger than an integer.

@@ -5,7 +5,8 @@ rises with the operand, and the opposite of {operand > t'} where it falls.
 """
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,6 +15,8 @@ from jaxtyping import Array, Bool, Float
 
 # They give one value to many operands: the chance of reaching a threshold jumps where the threshold meets that value.
 FLAT = {"max", "min", "select"}
+# What is divided or raised can be found from the result, not by what.
+_FIRST_ALONE = {"div", "pow"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +36,10 @@ class Event:
     inclusive: Bool[Array, "..."] | bool = True
     rises: Bool[Array, "..."] | bool = True
 
+    def before_all(self, steps: Sequence[Step]) -> "Event":
+        """The event in terms of what the first of these steps was taken from."""
+        return functools.reduce(Event.before, reversed(steps), self)
+
     def before(self, step: Step) -> "Event":
         """The event in terms of the operand of `step`."""
         if step.name in FLAT:
@@ -42,9 +49,14 @@ class Event:
         return Event(threshold, same == jnp.asarray(self.inclusive), same == jnp.asarray(self.rises))
 
 
-def undone(name: str) -> bool:
-    """Whether operations of this name can be."""
-    return name in _UNDO or name in FLAT
+def undone(name: str, place: int) -> bool:
+    """Whether an operation of this name can be, for the operand at this place."""
+    return name in FLAT or (name in _UNDO and not (place == 1 and name in _FIRST_ALONE))
+
+
+def is_flat(steps: Iterable[Step]) -> bool:
+    """Whether there are thresholds of what follows these steps that many values meet at once."""
+    return any(step.name in FLAT for step in steps)
 
 
 def far(like: Any) -> Any:

@@ -7,13 +7,13 @@ So a custom rule has to label its forward value too, or the label is lost with t
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
 from jaxtyping import PyTree
 
-from pliant.core.programs import Equation, Program, trace
+from pliant.core.programs import Equation, trace
 
 _PREFIX = "pliant_"
 _BIASED, _ACCEPTED = "biased_", "accepted"
@@ -42,7 +42,8 @@ def is_accepted(equation: Equation) -> bool:
 
 def labels(function: Callable, *arguments: Any) -> list[str]:
     """The labels in the program of `function(*arguments)` and in all that it calls: sorted, each once."""
-    return sorted(set(_walk(trace(function, *arguments)[0])))
+    programs = trace(function, *arguments)[0].inner
+    return sorted({label(equation) for program in programs for equation in program.equations} - {""})
 
 
 @functools.lru_cache(maxsize=64)
@@ -61,12 +62,3 @@ def _as_it_is(leaf: Any) -> Any:
 def _mark(equation: Equation) -> str:
     name = equation.parameters.get("name")
     return name.removeprefix(_PREFIX) if isinstance(name, str) and name.startswith(_PREFIX) else ""
-
-
-def _walk(program: Program) -> Iterator[str]:
-    for equation in program.equations:
-        found = label(equation)
-        if found:
-            yield found
-        for inner in equation.programs:
-            yield from _walk(inner)

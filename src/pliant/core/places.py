@@ -59,7 +59,7 @@ def draws(program: Program) -> bool:
 
 def holds(program: Program, wanted: Callable[[Equation], bool]) -> bool:
     """Whether one such equation is anywhere inside."""
-    return any(wanted(e) or any(holds(inner, wanted) for inner in e.programs) for e in program.equations)
+    return any(wanted(equation) for inner in program.inner for equation in inner.equations)
 
 
 def lumped(equation: Equation) -> str:

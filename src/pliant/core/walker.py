@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from pliant.core.activity import inexact, reach, settled
-from pliant.core.chains import AFTER, BEFORE, Chain, Source, Value, lift, marked, share
+from pliant.core.chains import AFTER, BEFORE, Chain, Source, Value, descent, lift, marked, share
 from pliant.core.errors import NotApplicable
 from pliant.core.places import draws, may_lump
 from pliant.core.programs import Branch, Call, Equation, Program, Scan, While
@@ -94,7 +94,7 @@ class Walker(abc.ABC):
 
         results, books = jax.lax.switch(index.value, [one(number) for number in range(len(bodies))])
         self.book, self.taping = self.book + books, taping
-        random = frozenset().union(*(v.random for v in values)) | {ANYTHING}
+        random = descent(values) | {ANYTHING}
         active = any(v.active for v in operands)
         return [Value(result, random, active and inexact(result), lumped=True) for result in results]
 
@@ -147,14 +147,14 @@ class Walker(abc.ABC):
 
     def _carried(self, body: Program, constants: list, carry: list, walked: list) -> tuple[list[Value], frozenset]:
         """What is known of the carry of a loop at any of its steps, and from which noise the results descend."""
-        random = frozenset().union(*(v.random for v in (*constants, *carry)), {ANYTHING})
+        random = descent([*constants, *carry]) | {ANYTHING}
         roots = [origin[:2] for v in walked for origin in {o[:2] for o in v.random}]
         # Two arrays that are walked over with the same noise in them: a later slice of one may be an earlier of the other.
         random |= {root for root in roots if roots.count(root) > 1}
         random |= marked(walked)
         active = settled(body, *([v.active for v in part] for part in (constants, carry, walked)))
         share(carry)
-        everything = random | frozenset().union(*(v.random for v in walked))
+        everything = random | descent(walked)
         lumped = may_lump(body) or any(v.lumped for v in (*constants, *carry, *walked))
         about = [Value(None, random, a and inexact(v.value), lumped=lumped) for v, a in zip(carry, active, strict=True)]
         return about, everything

@@ -4,16 +4,16 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PyTree
 
-from pliant.core.laws import HasPathDensity, Step
-from pliant.core.noise import Uniform
+from pliant.core.laws import Step
 from pliant.core.trees import stop_gradient
 from pliant.core.validate import positive
+from pliant.dynamics._choosing import Choosing
 from pliant.dynamics._shared import Position, as_position
 
 
-class BirthDeath(HasPathDensity):
+class BirthDeath(Choosing):
     r"""A number n that grows at the rate $\lambda$ and shrinks at the rate $\mu \min(n, c)$, in steps of dt.
 
     In a step one is born with probability $\lambda\,dt$, else one dies with probability $\mu \min(n, c)\,dt$, else
@@ -44,17 +44,6 @@ class BirthDeath(HasPathDensity):
     def __check_init__(self) -> None:
         for name in ("birth", "death", "dt"):
             positive(name, getattr(self, name))
-
-    @property
-    def noise(self) -> Uniform:
-        return Uniform(self.x0.shape)
-
-    @property
-    def jumps(self) -> bool:
-        return True
-
-    def init(self, key: PRNGKeyArray) -> Position:
-        return Position(self.x0)
 
     def step(self, state: Position, noise: Array, t: Step) -> Position:
         born, died = self._chances(state.position)

@@ -5,12 +5,12 @@ from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, PyTree
 
-from pliant.core.laws import HasPathDensity, Step
-from pliant.core.noise import Uniform
+from pliant.core.laws import Step
 from pliant.core.observable import as_function
 from pliant.core.trees import stop_gradient
+from pliant.dynamics._choosing import Choosing
 from pliant.dynamics._shared import Position, as_position
 
 
@@ -19,7 +19,7 @@ def _restoring(position: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return 1 / (1 + jnp.exp(position))
 
 
-class LatticeWalk(HasPathDensity):
+class LatticeWalk(Choosing):
     r"""A walk $x' = x + a$ with probability $p(x)$ and $x' = x + b$ otherwise, every coordinate on its own.
 
     **Arguments**: `chance`: a callable `p(x)`, elementwise, whose arrays are the parameters; values are cut to [0, 1];
@@ -46,17 +46,6 @@ class LatticeWalk(HasPathDensity):
     def __check_init__(self) -> None:
         if not callable(self.chance):
             raise ValueError(f"Argument `chance` must be a function of positions, but it was {self.chance!r}.")
-
-    @property
-    def noise(self) -> Uniform:
-        return Uniform(self.x0.shape)
-
-    @property
-    def jumps(self) -> bool:
-        return True
-
-    def init(self, key: PRNGKeyArray) -> Position:
-        return Position(self.x0)
 
     def step(self, state: Position, noise: Array, t: Step) -> Position:
         rises = noise < self._chance(state.position)

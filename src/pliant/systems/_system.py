@@ -90,6 +90,12 @@ def numbers(law: Evolve, *names: str) -> dict[str, float]:
     return {name: float(np.asarray(getattr(law, name))) for name in names}
 
 
+def require(dynamics: type, kind: type, why: str) -> None:
+    """The one kind of dynamics that a system has."""
+    if not issubclass(dynamics, kind):
+        raise ValueError(f"Argument `dynamics` must be {kind.__name__}, but it was {dynamics.__name__}: {why}.")
+
+
 def only(module: PyTree, *names: str) -> PyTree:
     """The same module with the fields `names` alone, None in all others: what `wrt` selects."""
     others = {field.name: None for field in dataclasses.fields(module) if field.name not in names}

@@ -9,7 +9,7 @@ from pliant.core.observable import Observable
 from pliant.dynamics import Flow
 from pliant.dynamics._lorenz import LorenzField
 from pliant.observables import TimeAverage
-from pliant.systems._system import System, build, only, weights
+from pliant.systems._system import System, build, only, require, weights
 from pliant.systems._truth import Truth
 
 # A long average and central differences of such, with their standard errors: the tests compute both again.
@@ -43,10 +43,7 @@ class Lorenz63(System):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {"Flow": dict(dt=0.01, horizon=6000, burn_in=1000, replicas=64)}
 
     def law(self, dynamics: type = Flow, dt: float = 0.01) -> Any:
-        if not issubclass(dynamics, Flow):
-            raise ValueError(
-                f"Argument `dynamics` must be Flow, but it was {dynamics.__name__}: Lorenz's equations have no potential."
-            )
+        require(dynamics, Flow, "Lorenz's equations have no potential")
         return build(dynamics, LorenzField(rho=jnp.array(self.rho)), dt=dt, spread=self.spread)
 
     def observable(self, burn_in: int = 0) -> Observable:

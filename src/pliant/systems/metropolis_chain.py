@@ -12,7 +12,7 @@ from pliant.dynamics import Metropolis
 from pliant.observables import TimeAverage
 from pliant.potentials import Harmonic
 from pliant.systems._affine import complex_step
-from pliant.systems._system import System, build, squared_distance, weights
+from pliant.systems._system import System, build, require, squared_distance, weights
 from pliant.systems._truth import Truth, exact
 
 # Trapezoids between -_EDGE and _EDGE; the start lies on both grids, and so do the kinks of min(1, r).
@@ -49,8 +49,7 @@ class MetropolisChain(System):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {"Metropolis": dict(dt=1.0, horizon=6, burn_in=2, replicas=8192)}
 
     def law(self, dynamics: type = Metropolis, dt: float = 1.0) -> Any:
-        if not issubclass(dynamics, Metropolis):
-            raise ValueError(f"Argument `dynamics` must be Metropolis, but it was {dynamics.__name__}.")
+        require(dynamics, Metropolis, "what is asked is how a chain of accepted proposals depends on their scale")
         return build(dynamics, Harmonic(jnp.array(self.k)), x0=jnp.full(1, self.x0), scale=jnp.array(self.scale))
 
     def observable(self, burn_in: int = 0) -> Observable:

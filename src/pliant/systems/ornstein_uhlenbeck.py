@@ -9,7 +9,7 @@ from jaxtyping import Float
 from pliant.dynamics import OverdampedLangevin
 from pliant.potentials import Harmonic
 from pliant.systems import _affine
-from pliant.systems._system import OneCoordinate, build, numbers
+from pliant.systems._system import OneCoordinate, build, numbers, require
 from pliant.systems._truth import Truth, exact
 
 
@@ -48,11 +48,8 @@ class OrnsteinUhlenbeck(OneCoordinate):
     }
 
     def law(self, dynamics: type = OverdampedLangevin, dt: float = 0.05) -> Any:
-        if not issubclass(dynamics, OverdampedLangevin):
-            raise ValueError(
-                f"Argument `dynamics` must be OverdampedLangevin, but it was {dynamics.__name__}: its Ornstein-Uhlenbeck "
-                "process is not one. Use the system HarmonicOscillator."
-            )
+        why = "its Ornstein-Uhlenbeck process is not one. Use the system HarmonicOscillator"
+        require(dynamics, OverdampedLangevin, why)
         return build(dynamics, Harmonic(k=jnp.array(self.k)), x0=jnp.full(1, self.x0), dt=dt, kT=self.kT)
 
     def average_square(self, law: Any, weight: Float[np.ndarray, " horizon"]) -> Truth:

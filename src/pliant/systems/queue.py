@@ -9,6 +9,7 @@ from jaxtyping import Float, PyTree
 
 from pliant.dynamics import BirthDeath
 from pliant.systems._ladder import Ladder
+from pliant.systems._system import require
 
 
 class _Rates(eqx.Module):
@@ -38,8 +39,7 @@ class Queue(Ladder):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {"BirthDeath": dict(dt=0.5, horizon=100, burn_in=50, replicas=4096)}
 
     def law(self, dynamics: type = BirthDeath, dt: float = 0.5) -> Any:
-        if not issubclass(dynamics, BirthDeath):
-            raise ValueError(f"Argument `dynamics` must be BirthDeath, but it was {dynamics.__name__}: a queue counts.")
+        require(dynamics, BirthDeath, "a queue counts")
         rates = dict(birth=jnp.array(self.arrival), death=jnp.array(self.service))
         return dynamics(**rates, x0=jnp.zeros(1), dt=dt, servers=self.servers)
 
