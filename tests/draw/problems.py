@@ -50,6 +50,19 @@ def classes() -> Problem:
     return Problem(f, logits, jax.grad(lambda theta: jax.nn.softmax(theta) @ values)(logits))
 
 
+def barrier_exactly(sigma, level, times=4):
+    """By quadrature over the log prices that survive."""
+    low = np.log(level / 100)
+    grid = np.linspace(low, low + 7 * sigma * times**0.5, 3001)
+    weight = np.full(len(grid), grid[1] - grid[0])
+    weight[[0, -1]] /= 2
+    kernel = lambda to, start: np.exp(-0.5 * ((to - start) / sigma + sigma / 2) ** 2) / np.sqrt(2 * np.pi) / sigma
+    density = kernel(grid, 0.0)
+    for _ in range(times - 1):
+        density = kernel(grid[:, None], grid[None, :]) @ (weight * density)
+    return np.sum(weight * density * np.maximum(100 * np.exp(grid) - 100, 0))
+
+
 def front_page() -> Problem:
     r"""A normal law whose mean and width are drawn: $E X = a E[c b]$ with $E b^2 = 10 a + 100 p^2$, $a = p(1-p)$.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from draw_checks import judge, samples, scores
 from oracle_checks import LIMIT
+from problems import barrier_exactly
 from scipy import integrate
 from scipy.stats import multivariate_normal, norm, poisson
 
@@ -125,19 +126,6 @@ def by_a_loop(theta, key):
 
     last, path = jax.lax.scan(step, 100.0, jax.random.normal(key, (4,)))
     return jnp.where(jnp.any(path <= theta[1]), 0.0, jnp.maximum(last - 100, 0.0))
-
-
-def barrier_exactly(sigma, level):
-    """By quadrature over the log prices that survive."""
-    low = np.log(level / 100)
-    grid = np.linspace(low, low + 14 * sigma, 3001)
-    weight = np.full(len(grid), grid[1] - grid[0])
-    weight[[0, -1]] /= 2
-    kernel = lambda to, start: np.exp(-0.5 * ((to - start) / sigma + sigma / 2) ** 2) / np.sqrt(2 * np.pi) / sigma
-    density = kernel(grid, 0.0)
-    for _ in range(3):
-        density = kernel(grid[:, None], grid[None, :]) @ (weight * density)
-    return np.sum(weight * density * np.maximum(100 * np.exp(grid) - 100, 0))
 
 
 BARRIER = [

@@ -6,7 +6,7 @@ import numpy as np
 from draw_checks import judge, samples, scores
 from jax.scipy.stats import norm
 from oracle_checks import LIMIT
-from problems import slope
+from problems import barrier_exactly, slope
 from scipy import stats
 
 from pliant.core.replay import Swapper
@@ -47,19 +47,6 @@ def barrier(theta, key):
 
     (price, alive), _ = jax.lax.scan(step, (100.0, True), jax.random.split(key, 4))
     return alive * jnp.maximum(price - 100.0, 0.0)
-
-
-def barrier_exactly(sigma, level, times=4):
-    """By quadrature over the log prices that survive."""
-    low = np.log(level / 100)
-    grid = np.linspace(low, low + 7 * sigma * times**0.5, 3001)
-    weight = np.full(len(grid), grid[1] - grid[0])
-    weight[[0, -1]] /= 2
-    kernel = lambda to, start: np.exp(-0.5 * ((to - start) / sigma + sigma / 2) ** 2) / np.sqrt(2 * np.pi) / sigma
-    density = kernel(grid, 0.0)
-    for _ in range(times - 1):
-        density = kernel(grid[:, None], grid[None, :]) @ (weight * density)
-    return np.sum(weight * density * np.maximum(100 * np.exp(grid) - 100, 0))
 
 
 LEVEL = 92.0
