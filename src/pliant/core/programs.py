@@ -37,11 +37,6 @@ _MACHINERY = tuple(
     os.path.join("jax", "_src", name)
     for name in ("source_info_util", "interpreters", "core", "pjit", "traceback_util", "custom_derivatives", "api")
 )
-# What takes operands of one type alone, and the types that single precision does without.
-_ALIKE = frozenset(
-    "add sub mul div rem max min pow atan2 and or xor lt le gt ge eq ne select_n concatenate dot_general".split()
-)
-_WIDE = tuple(map(np.dtype, ("float64", "complex128", "int64", "uint64")))
 # Equations that hand their operands to one inner program as they are, and where they keep it.
 _CALLS = {
     "jit": "jaxpr",
@@ -107,24 +102,17 @@ class Program:
         return self.jaxpr.outvars
 
     @property
+    def results(self) -> list[jax.ShapeDtypeStruct]:
+        """Shapes and types of what a call returns."""
+        return _shapes(self.jaxpr.outvars)
+
+    @property
     def inner(self) -> Iterator["Program"]:
         """This program, and all inside it."""
         yield self
         for equation in self.equations:
             for program in equation.programs:
                 yield from program.inner
-
-    @property
-    def mixed(self) -> bool:
-        """Whether numbers of single and of double precision meet where they must be of one kind, as a trace may leave them."""
-        return any(_mixes(equation) for program in self.inner for equation in program.equations)
-
-    @property
-    def holds_doubles(self) -> bool:
-        """Whether there are constants of numpy's, its own or of functions inside, that single precision would narrow."""
-        own = (constant for constant in self.constants if not isinstance(constant, jax.Array))
-        inside = (variable.aval for program in self.inner if program is not self for variable in program.captured)
-        return any(getattr(kind, "dtype", None) in _WIDE for kind in (*own, *inside))
 
     @property
     def names(self) -> set[str]:
@@ -474,13 +462,6 @@ def _of_jax(raw: Any) -> str:
     inside = getattr(raw.params.get("jaxpr"), "jaxpr", raw.params.get("jaxpr"))
     file = getattr(getattr(inside, "debug_info", None), "func_filename", None) or ""
     return raw.params["name"] if _NAMES.get(raw.primitive.name, raw.primitive.name) == "jit" and _OWN in file else ""
-
-
-def _mixes(equation: Equation) -> bool:
-    if equation.name not in _ALIKE:
-        return False
-    operands = equation.operands[1:] if equation.name == "select_n" else equation.operands
-    return len({operand.dtype for operand in operands}) > 1
 
 
 def _scan(parameters: dict[str, Any]) -> Scan:

@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,9 +27,9 @@ _KEPT = 16
 class Compiled:
     """Functions of a program's constants, its arguments `point` and the moving ones among them as one row.
 
-    **Fields**: `batch(constants, point, rows, directions, count)`: values, slopes and records of the first rows;
-    `values(constants, point, rows)`: values alone; `gradient(row, constants, point, weights)`: that of the weighted sum of
-    outputs in reverse mode.
+    **Fields**: `looks(constants, point, rows, directions, count)`: values, slopes and records of the first rows; `slopes`,
+    of the same: values and slopes alone; `values(constants, point, rows)`: values alone; `gradient(row, constants, point,
+    weights)`: that of the weighted sum of outputs in reverse mode.
     """
 
     def __init__(self, program: Program, flow: Flow, point: Sequence[Any], moving: Sequence[bool]):
@@ -41,25 +42,27 @@ class Compiled:
         def value(constants: Sequence[Any], point: Sequence[Any], row: Any) -> Any:
             return _real(dataclasses.replace(program, constants=constants).evaluate(*place(row, point)))
 
-        def at(constants: Sequence[Any], point: Sequence[Any], row: Any, direction: Any) -> tuple:
-            walk = Walk(dataclasses.replace(program, constants=constants), flow)
+        def at(constants: Sequence[Any], point: Sequence[Any], row: Any, direction: Any, looking: bool) -> tuple:
+            walk = Walk(dataclasses.replace(program, constants=constants), flow, looking)
             duals, records = walk(place(row, point), place(direction, [None] * len(point)))
             slopes = [d.full if inexact(d.value) else jnp.zeros(jnp.shape(d.value)) for d in duals]
             return _real([d.value for d in duals]), _real(slopes), records
 
         # One after another: a batch would take both sides of every branch, and there are callbacks that bear none.
-        def batch(c: Sequence[Any], p: Sequence[Any], rows: Any, directions: Any, count: Any) -> tuple:
-            nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(at, c, p, rows[0], directions[0]))
-            one = lambda index, *pair: lax.cond(index < count, lambda: at(c, p, *pair), lambda: nothing)
+        def batch(looking: bool, c: Sequence[Any], p: Sequence[Any], rows: Any, directions: Any, count: Any) -> tuple:
+            run = lambda row, direction: at(c, p, row, direction, looking)
+            nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(run, rows[0], directions[0]))
+            one = lambda index, *pair: lax.cond(index < count, lambda: run(*pair), lambda: nothing)
             return lax.map(lambda each: one(*each), (jnp.arange(len(rows)), rows, directions))
 
         options = {} if _work(program) > _LONG else _QUICK
-        self.batch = jax.jit(batch, compiler_options=options)
+        self.looks, self.slopes = (
+            jax.jit(functools.partial(batch, looking), compiler_options=options) for looking in (True, False)
+        )
         of_rows = lambda c, p, rows: lax.map(lambda row: value(c, p, row), rows)
         self.values = jax.jit(of_rows, compiler_options=options)
         weighted = lambda row, c, p, weights: value(c, p, row) @ weights
         self.gradient = jax.jit(jax.grad(weighted), compiler_options=options)
-        self.value = value
 
 
 _kept: collections.deque[tuple[tuple, Compiled]] = collections.deque(maxlen=_KEPT)

@@ -4,7 +4,6 @@ import dataclasses
 import enum
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from pliant.core.activity import inexact
 from pliant.core.labels import is_accepted, label
@@ -187,12 +186,12 @@ class Flow:
         def body(carry: list[Flag]) -> list[Flag]:
             return self._program(scan.body, [*arrive[:first], *carry, *arrive[last:]], path, place, inner)
 
-        carry = _settle(arrive[first:last], lambda carry: body(carry)[: scan.carry])
+        carry, outs = _settle(arrive[first:last], body)
         self.moves[path] = [bool(flag & Flag.MOVES) for flag in carry]
         if any(self.moves[path]) and scan.length > 1:
             self.lengths[path] = scan.length
             self._site(equation, arrive, path, place, "grows")
-        return carry + body(carry)[scan.carry :]
+        return carry + outs[scan.carry :]
 
     def _while(
         self, equation: Equation, loop: While, arrive: list[Flag], path: Path, place: Place | None
@@ -204,7 +203,7 @@ class Flow:
             return self._program(loop.body, [*arrive[first:last], *carry], (*path, 1), place, every)
 
         looped, self._looped = self._looped, True
-        carry = _settle(arrive[last:], body)
+        carry, _ = _settle(arrive[last:], body)
         self._looped = looped
         going = self._program(loop.condition, [*arrive[:first], *carry], (*path, 0), place, [True])
         self.moves[path] = [bool(flag & Flag.MOVES) for flag in carry]
@@ -240,12 +239,13 @@ def _needed(
     return needed
 
 
-def _settle(flags: list[Flag], step: Any) -> list[Flag]:
-    """The smallest flags of a carry that a further round of the loop does not change."""
+def _settle(flags: list[Flag], step: Callable[[list[Flag]], list[Flag]]) -> tuple[list[Flag], list[Flag]]:
+    """The smallest flags of a carry that a further round of the loop does not change, and all that such a round gives."""
     while True:
-        after = [old | new for old, new in zip(flags, step(flags), strict=True)]
+        outs = step(flags)
+        after = [old | new for old, new in zip(flags, outs[: len(flags)], strict=True)]
         if after == flags:
-            return flags
+            return flags, outs
         flags = after
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import jax
 import numpy as np
 
 from pliant.lint._advice import advice
@@ -16,6 +17,8 @@ _HERE = 1e-9
 # Further than this, in units of a direction, it is out of reach.
 _REACH = 1.0 + 1e-6
 _FEW, _MOST = 4, 32
+# So much farther off, an edge along the first direction is gone to before one along another.
+_FARTHER = 4.0
 # Those after the first few are taken in so many rounds, until one is seen.
 _ROUNDS = 4
 # A tangent that has grown by a million more than the values says nothing about them.
@@ -33,17 +36,21 @@ class Judge:
         self.count = len(probe.directions)
         # At the arguments along every direction; at both ends of the reach along the first one.
         self.around = probe.sample([0.0] * self.count + [1.0, -1.0], [*range(self.count), 0, 0])
+        # Of every site, a row for each of these.
+        self._records = jax.tree.map(lambda *rows: np.stack(rows), *self.around.records)
         self._ends = {0: (self.around.value[self.count :], self.around.slope[self.count :])}
 
     @property
     def here(self) -> Sample:
         """What there is at the arguments, a row for every direction."""
-        return Sample(self.around.value[: self.count], self.around.slope[: self.count], self.around.records)
+        return Sample(
+            self.around.value[: self.count], self.around.slope[: self.count], self.around.records[: self.count]
+        )
 
     def ends(self, direction: int) -> tuple[np.ndarray, np.ndarray]:
         """Values and slopes at both ends of the reach, (2, outputs)."""
         if direction not in self._ends:
-            found = self.probe.sample([1.0, -1.0], [direction] * 2)
+            found = self.probe.sample([1.0, -1.0], [direction] * 2, looking=False)
             self._ends[direction] = found.value, found.slope
         return self._ends[direction]
 
@@ -54,7 +61,7 @@ class Judge:
 
     def passed(self, path: Path) -> np.ndarray:
         """For every direction, whether elements of a site change sides before an end that was looked at."""
-        sides = self.around.records[path].sides
+        sides = self._records[path].sides
         return np.where(np.arange(self.count) == 0, np.any(sides[self.count :] != sides[0]), False)
 
     def findings(self) -> list[Finding]:
@@ -87,7 +94,7 @@ class Judge:
     def _candidates(self) -> tuple[list[Candidate], list[Candidate]]:
         """Edges in reach of each site, the nearest few; and where chance meets parameters, any, and the next few."""
         near, far = [], []
-        for path, record in self.around.records.items():
+        for path, record in self._records.items():
             site = self.flow.sites[path]
             if site.group not in ("blocks", "bends", "edges"):
                 continue
@@ -100,7 +107,9 @@ class Judge:
                 # Another key moves these: they count where the arguments are.
                 wanted &= np.abs(steps) < 1e3 * _HERE
             if wanted.any():
-                direction = int(np.argmin(np.where(wanted, np.abs(steps), np.inf).min(axis=1)))
+                distances = np.where(wanted, np.abs(steps), np.inf).min(axis=1)
+                # The ends of the first direction are known.
+                direction = int(np.argmin(distances * np.where(np.arange(self.count) == 0, 1.0 / _FARTHER, 1.0)))
                 found = dict.fromkeys(sorted(steps[direction, wanted[direction]].tolist(), key=abs))
                 candidates = [(site, direction, step) for step in found]
                 near += candidates[:_FEW]
@@ -196,7 +205,7 @@ class Judge:
                 yield self._finding("info", site, "a loop of unknown length has forward mode, and no reverse mode", 0.0)
 
     def _blown(self) -> Iterator[Finding]:
-        for path, record in self.around.records.items():
+        for path, record in self._records.items():
             site = self.flow.sites[path]
             rate, length = float(np.max(record.rate[: self.count])), self.flow.lengths.get(path, 0)
             if site.group == "grows" and rate * length > _BLOWN:
@@ -210,7 +219,7 @@ class Judge:
             return
         at_edge = [
             self.flow.sites[path]
-            for path, record in self.around.records.items()
+            for path, record in self._records.items()
             if self.flow.sites[path].group == "edges" and np.min(record.margin[: self.count]) == 0
         ]
         for site in at_edge:

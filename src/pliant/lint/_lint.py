@@ -1,6 +1,5 @@
 """The linter: a program traced, walked and probed."""
 
-import gc
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,11 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from pliant.core.programs import Place, Program, trace, users_line
+from pliant.core.programs import Place, Program, users_line
 from pliant.lint._advice import advice
-from pliant.lint._compiled import forget
 from pliant.lint._flow import Flow
 from pliant.lint._judge import Judge
+from pliant.lint._precision import restore, traced
 from pliant.lint._probe import Probe
 from pliant.lint.report import Finding, Report
 
@@ -42,79 +41,39 @@ def lint(
 
     **Raises** ValueError where no parameter is a floating point number.
     """
+    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
     single = jnp.result_type(float) == jnp.float32
     with jax.enable_x64(True):
-        report, holds_doubles = _lint(function, arguments, argnums, directions, scale)
-    if single and holds_doubles and _is_broken(function, arguments, argnums):
-        _forget()
-    return report
+        parameters = [_double(argument) if index in chosen else None for index, argument in enumerate(arguments)]
+        others = [_double(argument, arrays_alone=True) for argument in arguments]
+        moving = [jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(parameters)]
+        if not any(moving):
+            raise ValueError(
+                f"Argument `argnums` must name at least one argument with floating point numbers, but it was {argnums!r}, "
+                f"and there {'are none' if arguments else 'is no argument'}."
+            )
+        name = getattr(function, "__name__", type(function).__name__)
+        try:
+            program = traced(_of_parameters(function, others), parameters)
+        except _LOOKED_AT as error:
+            return Report((_untraceable(error),), name)
+        found = _look(program, jax.tree.leaves(parameters), moving, directions, scale)
+    if single:
+        given = [argument if index in chosen else None for index, argument in enumerate(arguments)]
+        restore(_of_parameters(function, arguments), given, program)
+    return Report(tuple(found), name)
 
 
-def _is_broken(function: Callable, arguments: tuple, argnums: int | Sequence[int]) -> bool:
-    """Whether the program would now mix numbers of the linter's precision with those of its own."""
-    chosen = _chosen(argnums)
-    given = lambda moved: [moved[i] if i in chosen else argument for i, argument in enumerate(arguments)]
-    try:
-        jax.jit(lambda moved: function(*given(moved))).lower({i: arguments[i] for i in chosen})
-    except Exception:  # whatever the function or the compiler raises: it is as good as not known
-        return True
-    return False
-
-
-def _chosen(argnums: int | Sequence[int]) -> tuple[int, ...]:
-    return (argnums,) if isinstance(argnums, int) else tuple(argnums)
-
-
-def _lint(
-    function: Callable, arguments: tuple, argnums: int | Sequence[int], directions: int, scale: float
-) -> tuple[Report, bool]:
-    """The report, and whether the program held numpy constants in double precision."""
-    name = getattr(function, "__name__", type(function).__name__)
-    chosen = _chosen(argnums)
-    parameters = [_double(argument) if index in chosen else None for index, argument in enumerate(arguments)]
-    point = jax.tree.leaves(parameters)
-    moving = [jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in point]
-    if not any(moving):
-        raise ValueError(
-            f"Argument `argnums` must name at least one argument with floating point numbers, but it was {argnums!r}, and "
-            f"there {'are none' if arguments else 'is no argument'}."
-        )
-    others = [_double(argument, arrays_alone=True) for argument in arguments]
-
-    def of_parameters(parameters: list) -> Any:
-        return function(*(parameters[i] if i in chosen else others[i] for i in range(len(others))))
-
-    try:
-        program = _traced(of_parameters, parameters)
-    except _LOOKED_AT as error:
-        return Report((_untraceable(error),), name), False
+def _look(program: Program, point: list, moving: list[bool], directions: int, scale: float) -> list[Finding]:
     flow = Flow(program, moving)
     moved = [np.asarray(leaf) for leaf, moves in zip(point, moving, strict=True) if moves]
     probe = Probe(program, flow, point, moving, _directions(moved, directions, scale))
-    return Report(tuple(Judge(probe, flow).findings()), name), program.holds_doubles
+    return Judge(probe, flow).findings()
 
 
-def _traced(function: Callable, parameters: list) -> Program:
-    """The program in double precision, numpy's constants included.
-
-    JAX (0.10 to 0.12) holds a constant of numpy's as it was first traced, for as long as a traced program does, and takes it into
-    programs of another precision as it is, which then cannot run. Without the programs it is read again: before a walk in
-    doubles if there is one that ran in single precision, and afterwards, so that the user's still runs.
-    """
-    program, _ = trace(function, parameters)
-    if not program.mixed:
-        return program
-    # This one holds it too.
-    del program
-    _forget()
-    return trace(function, parameters)[0]
-
-
-def _forget() -> None:
-    """Let go of every traced program that nobody else holds, those in cycles of references too."""
-    forget()
-    jax.clear_caches()
-    gc.collect()
+def _of_parameters(function: Callable, others: Sequence[Any]) -> Callable[[list], Any]:
+    """As a function of its parameters, None where an argument is one of the `others`."""
+    return lambda moved: function(*(new if new is not None else old for new, old in zip(moved, others, strict=True)))
 
 
 def _directions(leaves: list[np.ndarray], count: int, scale: float) -> np.ndarray:

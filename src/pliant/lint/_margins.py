@@ -87,11 +87,10 @@ def _queries(operands: Any, results: Any, parameters: Any) -> Array:
     beside = _beside
     for _ in range(edges.ndim - 1):
         beside = jax.vmap(beside)
-    return beside(edges, queries)
+    return beside(edges, queries, results[0])
 
 
-def _beside(edges: Array, queries: Array) -> Array:
-    above = jnp.searchsorted(edges, queries)
+def _beside(edges: Array, queries: Array, above: Array) -> Array:
     sides = jnp.stack([above - 1, above])
     return jnp.where((sides >= 0) & (sides < edges.size), queries - edges[jnp.clip(sides, 0, edges.size - 1)], jnp.inf)
 

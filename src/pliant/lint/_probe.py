@@ -2,10 +2,11 @@
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 from numpy.typing import ArrayLike
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike
 from pliant.core.programs import Program
 from pliant.lint._compiled import compiled
 from pliant.lint._flow import Flow, Path, Site
+from pliant.lint._records import Record
 
 # Steps beside an edge, in units of a direction: what stays between them is a jump, what shrinks is curvature. Where edges
 # stand closer, the wide step is this share of the gap, if it is no smaller than the least.
@@ -21,17 +23,19 @@ _SHARE, _LEAST = 0.25, 1e-7
 # Closer edges are one.
 _SAME = 1e-9
 _NEWTON, _HALVINGS = 6, 34
+# What has not come nearer than this share of its first step by the second turn, and by the third, will not by the last.
+_NEARER = {1: 0.8, 2: 0.5}
 # Smaller than these, relative to values and slopes, jumps and bends are round-off.
 _JUMP, _BEND = 1e-8, 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """The program at some points: `value` and `slope` along the direction, (points, outputs); records by site."""
+    """The program at some points: `value` and `slope` along the direction, (points, outputs); records of each by site."""
 
     value: np.ndarray
     slope: np.ndarray
-    records: dict[Path, Any]
+    records: Sequence[dict[Path, Record]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +67,10 @@ class Probe:
         self.flow, self.directions = flow, directions
         self.theta = np.asarray(ravel_pytree([v for v, moves in zip(point, moving, strict=True) if moves])[0])
         self._given = program.constants, [None if moves else v for v, moves in zip(point, moving, strict=True)]
+        self._results = program.results
         self._compiled = compiled(program, flow, point, moving)
+        self._looks: dict[tuple[int, float], tuple] = {}
+        self._slopes: dict[tuple[int, float], tuple] = {}
 
     def values(self, points: np.ndarray) -> np.ndarray:
         """The outputs in one row, (points, outputs)."""
@@ -72,7 +79,8 @@ class Probe:
     @functools.cached_property
     def weights(self) -> np.ndarray:
         """Of the outputs, in the sum that `gradient` is the derivative of."""
-        size = jax.eval_shape(self._compiled.value, *self._given, self.theta).size
+        complex_ones = [jnp.issubdtype(result.dtype, jnp.complexfloating) for result in self._results]
+        size = sum(result.size * (1 + c) for result, c in zip(self._results, complex_ones, strict=True))
         return np.random.default_rng(2).uniform(0.5, 1.5, size) if size > 1 else np.ones(1)
 
     @functools.cached_property
@@ -88,25 +96,27 @@ class Probe:
         direction = self.directions[index]
         return float(direction[0]) if direction.size == 1 else float(np.linalg.norm(direction))
 
-    def sample(self, steps: ArrayLike, directions: Sequence[int]) -> Sample:
-        """The program at `theta + t v` for pairs of a step and the index of a direction."""
-        # Several sites often have their edge at one point.
-        pairs, back = np.unique(np.stack([directions, steps], axis=1), axis=0, return_inverse=True)
-        value, slope, records = self._sample(pairs[:, 1], pairs[:, 0].astype(int))
-        rows = back.ravel()
-        return Sample(value[rows], slope[rows], jax.tree.map(lambda array: array[rows], records))
+    def sample(self, steps: ArrayLike, directions: Sequence[int], looking: bool = True) -> Sample:
+        """The program at `theta + t v` for pairs of a step and the index of a direction; records where it is `looking`."""
+        # Several sites often have their edge at one point, and points are come back to.
+        pairs = [(int(d), float(t)) for d, t in zip(directions, np.asarray(steps), strict=True)]
+        known = self._looks if looking else {**self._slopes, **self._looks}
+        new = [pair for pair in dict.fromkeys(pairs) if pair not in known]
+        found = dict(zip(new, self._sample(new, looking), strict=True))
+        (self._looks if looking else self._slopes).update(found)
+        rows = [found[pair] if pair in found else known[pair] for pair in pairs]
+        values, slopes, records = zip(*rows, strict=True)
+        return Sample(np.stack(values), np.stack(slopes), records)
 
-    def _sample(self, steps: np.ndarray, directions: np.ndarray) -> tuple:
-        """Values, slopes and records, in batches of one size."""
-        count, size = len(directions), 3 * len(self.directions)
-        padded = -(-count // size) * size
-        vectors = self.directions[np.pad(directions, (0, padded - count))]
-        points = self.theta + np.pad(steps, (0, padded - count))[:, None] * vectors
-        parts = [
-            self._compiled.batch(*self._given, points[i : i + size], vectors[i : i + size], min(size, count - i))
-            for i in range(0, padded, size)
-        ]
-        return jax.tree.map(lambda *arrays: np.concatenate(arrays)[:count], *parts)
+    def _sample(self, pairs: list[tuple[int, float]], looking: bool) -> Iterator[tuple]:
+        """Value, slope and records of each, in batches of one size."""
+        size = 3 * len(self.directions)
+        run = self._compiled.looks if looking else self._compiled.slopes
+        for part in (pairs[i : i + size] for i in range(0, len(pairs), size)):
+            chosen, steps = (np.resize(column, size) for column in zip(*part, strict=True))
+            vectors = self.directions[chosen]
+            found = jax.device_get(run(*self._given, self.theta + steps[:, None] * vectors, vectors, len(part)))
+            yield from (jax.tree.map(lambda array, row=row: array[row], found) for row in range(len(part)))
 
     def locate(self, candidates: Sequence[tuple[Site, int, float]]) -> list[Edge]:
         """Newton's method onto the edges of all candidates at once, then both sides of each."""
@@ -118,14 +128,14 @@ class Probe:
         first, gaps = np.full(len(steps), np.inf), np.full(len(steps), np.inf)
         for turn in range(_NEWTON):
             records = self.sample(steps[going], [chosen[i] for i in going]).records
-            left = np.array([records[sites[i].path].crossings[row, 0] for row, i in enumerate(going)])
-            gaps[going] = [_gap(records[sites[i].path].crossings[row]) for row, i in enumerate(going)]
+            crossings = [row[sites[i].path].crossings for row, i in zip(records, going, strict=True)]
+            left = np.array([nearest[0] for nearest in crossings])
+            gaps[going] = [_gap(np.asarray(nearest)) for nearest in crossings]
             steps[going] += np.where(np.isfinite(left), left, 0.0)
             located[going] = np.abs(left) < 1e-7 * (1 + np.abs(steps[going]))
             first = np.abs(left) if turn == 0 else first
-            # What has not come nearer by the third turn will not by the last.
-            hopeless = (turn == 2) & (np.abs(left) > 0.5 * first[going])
-            going = going[np.isfinite(left) & ~located[going] & ~hopeless]
+            near = np.abs(left) <= _NEARER[turn] * first[going] if turn in _NEARER else True
+            going = going[np.isfinite(left) & ~located[going] & near]
             if not going.size:
                 break
         steps, located = self._bisect(sites, chosen, steps, located)
@@ -174,12 +184,13 @@ class Probe:
         if not which:
             return np.zeros(0)
         records = self.sample(np.broadcast_to(steps, len(which)), [chosen[i] for i in which]).records
-        return np.array([records[sites[i].path].sides[row] for row, i in enumerate(which)])
+        return np.array([row[sites[i].path].sides for row, i in zip(records, which, strict=True)])
 
     def _sides(self, steps: np.ndarray, chosen: Sequence[int], h: np.ndarray) -> list[tuple]:
-        before, after = self.sample(steps - h, chosen), self.sample(steps + h, chosen)
-        jumps = after.value - before.value - h[:, None] * (after.slope + before.slope)
-        return list(zip(jumps, before.slope, after.slope, after.value, strict=True))
+        beside = self.sample(np.concatenate([steps - h, steps + h]), [*chosen, *chosen], looking=False)
+        (before, after), (left, right) = np.split(beside.value, 2), np.split(beside.slope, 2)
+        jumps = after - before - h[:, None] * (right + left)
+        return list(zip(jumps, left, right, after, strict=True))
 
 
 def _gap(crossings: np.ndarray) -> float:

@@ -14,9 +14,7 @@ def passes(equation: Equation, moving: tuple[bool, ...]) -> list[bool]:
     smooth = [inexact(variable.aval) for variable in equation.outputs]
     if not any(smooth):
         return smooth
-    program = _derivative(_Keyed(equation, moving))
-    tangents = set(program.inputs[len(moving) :])
-    reached = iter(_reached(program, tangents))
+    reached = iter(_arrivals(_Keyed(equation, moving)))
     return [next(reached) if keep else False for keep in smooth]
 
 
@@ -56,6 +54,13 @@ def _derivative(keyed: _Keyed) -> Program:
         return jax.jvp(local, tuple(primals), tuple(tangents))[1]
 
     return trace(push, still, primals, primals)[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def _arrivals(keyed: _Keyed) -> list[bool]:
+    """For every tangent of a result, whether it depends on those that go in."""
+    program = _derivative(keyed)
+    return _reached(program, set(program.inputs[len(keyed.moving) :]))
 
 
 def _reached(program: Program, sources: set) -> list[bool]:

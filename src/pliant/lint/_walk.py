@@ -15,10 +15,10 @@ from pliant.lint._flow import Flow, Path
 from pliant.lint._margins import BENDS, BLOCKS, EDGES
 from pliant.lint._records import (
     Margins,
+    Packed,
     Record,
     Records,
     Seen,
-    digest,
     digested,
     is_small,
     nearer,
@@ -44,10 +44,11 @@ class Dual(eqx.Module):
 
 
 class Walk:
-    """Evaluates one traced program at a point along a direction."""
+    """Evaluates one traced program at a point along a direction; records what it sees where it is `looking`."""
 
-    def __init__(self, program: Program, flow: Flow):
+    def __init__(self, program: Program, flow: Flow, looking: bool = True):
         self._program, self._flow = program, flow
+        self._sites = flow.sites if looking else {}
 
     def __call__(self, point: Sequence[Any], direction: Sequence[Any]) -> tuple[list[Dual], Records]:
         """Outputs and records; `direction` holds None where an input does not move."""
@@ -92,7 +93,7 @@ class Walk:
     def _operation(self, equation: Equation, operands: list[Dual], path: Path) -> tuple[list[Dual], Seen]:
         values = [dual.value for dual in operands]
         moving = tuple(dual.tangent is not None for dual in operands)
-        site = self._flow.sites.get(path)
+        site = self._sites.get(path)
         if not any(moving) or path in self._flow.rigid:
             return [Dual(value) for value in equation.evaluate(values)], {}
         results = _push(equation, operands, moving)
@@ -110,18 +111,17 @@ class Walk:
             index, arrays = step
             results, records = self._run(scan.body, [*constants, *carry, *arrays], path)
             after = _held(results[: scan.carry], moves)
-            kept = {path: record for path, record in records.items() if is_small(record, scan.length)}
+            kept = {path: margins for path, margins in records.items() if is_small(margins, scan.length)}
             rest = {path: record for path, record in records.items() if path not in kept}
-            return after, (results[scan.carry :], {**scaled(digested(rest), index), **kept}, _sizes(after))
+            sizes = _sizes(carry) if path in self._sites else ()
+            return after, (results[scan.carry :], scaled(digested(rest), index), Packed.of(kept), sizes)
 
         index = jnp.arange(scan.length)
-        carry, (stacked, records, sizes) = lax.scan(
+        carry, (stacked, every, packed, sizes) = lax.scan(
             body, _held(carry, moves), (index, arrays), length=scan.length, reverse=scan.reverse
         )
-        records = {
-            path: digest(record) if isinstance(record, Margins) else nearest(record) for path, record in records.items()
-        }
-        if path in self._flow.sites:
+        records = {path: nearest(record) for path, record in every.items()} | digested(packed.margins())
+        if path in self._sites:
             tangents, values = (jnp.flip(size) if scan.reverse else size for size in sizes)
             records[path] = nothing()._replace(rate=_rate(tangents) - jnp.maximum(_rate(values), 0.0))
         return carry + stacked, records
