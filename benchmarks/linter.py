@@ -94,6 +94,20 @@ def queue(rate: Any) -> Any:
     return jnp.mean(lax.scan(step, jnp.zeros(200), (gaps, work))[1])
 
 
+def barrier(volatility: Any) -> Any:
+    """A call on 2000 paths of 252 days, which is lost above a barrier."""
+    days = -0.5 * volatility**2 / 252 + volatility / 252**0.5 * jax.random.normal(KEY, (252, 2000))
+    path = 100 * jnp.exp(jnp.cumsum(days, axis=0))
+    return jnp.mean(jnp.where(jnp.max(path, axis=0) < 130, jnp.maximum(path[-1] - 100, 0.0), 0.0))
+
+
+def readout(gain: Any) -> Any:
+    """2000 events in 64 channels, digitised, with a threshold."""
+    charge, noise = jax.random.normal(KEY, (2, 2000, 64))
+    digits = jnp.floor(100 * (gain * jnp.abs(charge) + 0.1 * noise))
+    return jnp.mean(jnp.where(digits > 30, digits, 0.0) ** 2)
+
+
 def rows() -> Iterator[Row]:
     """Smooth programs, which the goal is for, and programs with edges, which cost more by the edge."""
     atoms = 1.2 * jnp.stack(jnp.meshgrid(*[jnp.arange(8.0)] * 3), -1).reshape(-1, 3)
@@ -105,7 +119,8 @@ def rows() -> Iterator[Row]:
     yield _row(lennard_jones, atoms)
     yield _row(smooth_counts, one)
     yield _row(queue, 0.8 * one)
-    for function, at in ((truncated, atoms), (counts, one), (metropolis, one)):
+    yield _row(barrier, 0.2 * one)
+    for function, at in ((truncated, atoms), (counts, one), (metropolis, one), (readout, one)):
         yield _row(function, at)
 
 

@@ -36,8 +36,9 @@ def lint(
 
     Works in double precision, whatever the program is run in. Cost: five forward derivatives of the function (three where
     one number moves) with the margins of all that could jump, five more for every edge that is looked at, and the
-    compilation of three programs, which are kept: a later look at the same function, with other numbers of the same
-    shapes, compiles nothing. What it cannot see: what random directions miss, edges beyond reach, draws of other keys.
+    compilation of three programs (four where an edge is located), which are kept: a later look at the same function, with
+    other numbers of the same shapes, compiles nothing. What it cannot see: what random directions miss, edges beyond
+    reach, draws of other keys.
 
     **Raises** ValueError where no parameter is a floating point number.
     """

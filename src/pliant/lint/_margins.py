@@ -59,8 +59,14 @@ def _lead(axes: tuple[int, ...], sign: int, x: Array) -> Array:
     """By how much the first is ahead of the second."""
     kept = [axis for axis in range(x.ndim) if axis not in axes]
     rows = sign * x.transpose(*kept, *axes).reshape([x.shape[axis] for axis in kept] + [-1])
-    ordered = jnp.sort(rows, axis=-1)
-    return ordered[..., -1] - ordered[..., -2] if rows.shape[-1] > 1 else jnp.full(rows.shape[:-1], jnp.inf)
+    if rows.shape[-1] < 2:
+        return jnp.full(rows.shape[:-1], jnp.inf)
+    # Sorting them takes ten times as long.
+    first = jnp.argmax(rows, axis=-1, keepdims=True)
+    others = jnp.where(jnp.arange(rows.shape[-1]) == first, -jnp.inf, rows)
+    second = jnp.argmax(others, axis=-1, keepdims=True)
+    at = lambda place: jnp.take_along_axis(rows, place, axis=-1)[..., 0]
+    return at(first) - at(second)
 
 
 def _lead_of(sign: int) -> Margin:
@@ -68,7 +74,13 @@ def _lead_of(sign: int) -> Margin:
 
 
 def _neighbours(operands: Any, results: Any, parameters: Any) -> Array:
-    return jnp.diff(jnp.sort(operands[0], axis=parameters.get("dimension", -1)), axis=parameters.get("dimension", -1))
+    return jnp.diff(results[0], axis=parameters["dimension"])
+
+
+def _ranks(operands: Any, results: Any, parameters: Any) -> Array:
+    """Between all, since what is not among the largest may become so."""
+    axis = parameters.get("axis", -1)
+    return jnp.diff(jnp.sort(operands[0], axis=axis), axis=axis)
 
 
 def _records(sign: int) -> Margin:
@@ -149,7 +161,7 @@ BENDS: Mapping[str, Margin | None] = {
     "reduce_max": _lead_of(1),
     "reduce_min": _lead_of(-1),
     "sort": _neighbours,
-    "top_k": _neighbours,
+    "top_k": _ranks,
     "cummax": _records(1),
     "cummin": _records(-1),
     "rem": _to_multiple,
