@@ -119,11 +119,20 @@ class Probe:
             yield from (jax.tree.map(lambda array, row=row: array[row], found) for row in range(len(part)))
 
     def locate(self, candidates: Sequence[tuple[Site, int, float]]) -> list[Edge]:
-        """Newton's method onto the edges of all candidates at once, then both sides of each."""
+        """The edges of all candidates at once, by Newton's method or by halving, then both sides of each."""
         if not candidates:
             return []
         sites, chosen = [site for site, _, _ in candidates], [direction for _, direction, _ in candidates]
-        steps = np.array([step for _, _, step in candidates])
+        steps, located, gaps = self._newton(sites, chosen, np.array([step for _, _, step in candidates]))
+        steps, located = self._bisect(sites, chosen, steps, located)
+        beside = self._beside(steps, chosen, np.clip(_SHARE * gaps, _LEAST, _WIDE), np.flatnonzero(located))
+        return [
+            _edge(site, direction, float(t), beside[i]) if i in beside else Edge(site, direction, float(t), False)
+            for i, (site, direction, t) in enumerate(zip(sites, chosen, steps, strict=True))
+        ]
+
+    def _newton(self, sites: list[Site], chosen: list[int], steps: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Where it ends, where it got to an edge, and how far the next edge is from there."""
         located, going = np.zeros(len(steps), bool), np.arange(len(steps))
         first, gaps = np.full(len(steps), np.inf), np.full(len(steps), np.inf)
         for turn in range(_NEWTON):
@@ -138,12 +147,7 @@ class Probe:
             going = going[np.isfinite(left) & ~located[going] & near]
             if not going.size:
                 break
-        steps, located = self._bisect(sites, chosen, steps, located)
-        beside = self._beside(steps, chosen, np.clip(_SHARE * gaps, _LEAST, _WIDE), np.flatnonzero(located))
-        return [
-            _edge(site, direction, float(t), beside[i]) if i in beside else Edge(site, direction, float(t), False)
-            for i, (site, direction, t) in enumerate(zip(sites, chosen, steps, strict=True))
-        ]
+        return steps, located, gaps
 
     def _beside(self, steps: np.ndarray, chosen: list[int], h: np.ndarray, which: np.ndarray) -> dict[int, list[tuple]]:
         """Both sides of some edges, the wide step first."""

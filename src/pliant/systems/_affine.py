@@ -5,7 +5,7 @@ imaginary part carries its exact derivative along (`complex_step`).
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -110,3 +110,8 @@ def complex_step(function: Callable[[complex], Num[np.ndarray, "..."]], at: floa
     """
     tiny = 1e-100
     return np.imag(function(at + 1j * tiny)) / tiny
+
+
+def complex_steps(function: Callable[..., Any], at: Mapping[str, float]) -> list[Any]:
+    """The derivatives of a function of keywords by each of them, at those in `at`."""
+    return [complex_step(lambda x, name=name: function(**{**at, name: x}), value) for name, value in at.items()]

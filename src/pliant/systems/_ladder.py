@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Inexact
 
-from pliant.systems._affine import complex_step
+from pliant.systems._affine import complex_steps
 from pliant.systems._system import OneCoordinate
 from pliant.systems._truth import Truth, exact
 
@@ -34,8 +34,8 @@ class Ladder(OneCoordinate):
         start = round(float(law.x0[0]))
         levels = np.arange(min(start - len(weight), 0), start + len(weight) + 1.0)
         square = lambda **given: _carried(levels, start, self.chances(law, levels, **given), weight)
-        slopes = [complex_step(lambda x, name=name: square(**{**at, name: x}), at[name]) for name in at]
-        gradient = jax.tree.unflatten(jax.tree.structure(self.wrt(law)), [jnp.asarray(slope) for slope in slopes])
+        slopes = map(jnp.asarray, complex_steps(square, at))
+        gradient = jax.tree.unflatten(jax.tree.structure(self.wrt(law)), slopes)
         return exact(square(**at), gradient, "the chain's own probabilities, carried step by step", "discretised")
 
 

@@ -11,7 +11,7 @@ from pliant.core.observable import Observable
 from pliant.dynamics import Metropolis
 from pliant.observables import TimeAverage
 from pliant.potentials import Harmonic
-from pliant.systems._affine import complex_step
+from pliant.systems._affine import complex_steps
 from pliant.systems._system import System, build, require, squared_distance, weights
 from pliant.systems._truth import Truth, exact
 
@@ -74,10 +74,10 @@ class MetropolisChain(System):
 def _both(at: dict[str, float], start: float, weight: np.ndarray, spacing: float) -> list[Any]:
     """The average and its derivatives, by every parameter."""
 
-    def square(**changed: Any) -> Any:
-        return _carried(**{**at, **changed}, start=start, weight=weight, spacing=spacing)
+    def square(**parameters: Any) -> Any:
+        return _carried(**parameters, start=start, weight=weight, spacing=spacing)
 
-    return [square(), *(complex_step(lambda x, name=name: square(**{name: x}), at[name]) for name in at)]
+    return [square(**at), *complex_steps(square, at)]
 
 
 def _carried(

@@ -74,9 +74,8 @@ class ShearSystem(System):
             means, covariances = _recursion(law, k, rate).moments(len(weight))
             return weight @ (means[:, 0] ** 2 + covariances[:, 0, 0])
 
-        by_k = _affine.complex_step(lambda k: average(k, rate), k)
-        by_rate = _affine.complex_step(lambda rate: average(k, rate), rate)
-        gradient = jax.tree.unflatten(jax.tree.structure(law.potential), [jnp.asarray(by_k), jnp.asarray(by_rate)])
+        slopes = map(jnp.asarray, _affine.complex_steps(average, {"k": k, "rate": rate}))
+        gradient = jax.tree.unflatten(jax.tree.structure(law.potential), slopes)
         source = "moments of the affine Euler-Maruyama recursion, iterated exactly at this dt, horizon and start"
         return exact(average(k, rate), gradient, source, "discretised")
 
