@@ -14,11 +14,13 @@ import jax.numpy as jnp
 import lying_battery
 import numpy as np
 import pytest
+import second_lying
+import second_smooth
 import smooth_battery
 from battery import QUICK, REACH, SEVERITIES, SYMPTOMS, Case, directions, follower, guilty_lines
 
-HONEST = [*smooth_battery.CASES, *fresh_smooth.CASES]
-LYING = [*lying_battery.CASES, *fresh_lying.CASES]
+HONEST = [*smooth_battery.CASES, *fresh_smooth.CASES, *second_smooth.CASES]
+LYING = [*lying_battery.CASES, *fresh_lying.CASES, *second_lying.CASES]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
@@ -34,6 +36,7 @@ def richardson(values, h):
 def test_counts_and_names():
     assert len(smooth_battery.CASES) >= 64 and len(lying_battery.CASES) >= 70
     assert len(fresh_smooth.CASES) == 30 and len(fresh_lying.CASES) == 30
+    assert len(second_smooth.CASES) == 25 and len(second_lying.CASES) == 25
     names = [case.name for case in HONEST + LYING]
     assert len(set(names)) == len(names)
     assert not any(case.expected for case in HONEST)
