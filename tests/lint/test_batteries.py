@@ -1,13 +1,16 @@
 """Honest programs raise no alarm, lying ones are caught at their line.
 
 The batteries were written by someone who had not seen the linter. At first contact it was quiet on 74 of 81 honest programs
-and caught 116 of 119 lying ones; mended, on 29 of 30 fresh honest and 30 of 30 fresh lying programs at theirs.
+and caught 116 of 119 lying ones; mended, on 29 of 30 fresh honest and 30 of 30 fresh lying programs at theirs. Later, of a
+second set, on 25 of 25 honest and 23 of 25 lying ones.
 """
 
 import fresh_lying
 import fresh_smooth
 import lying_battery
 import pytest
+import second_lying
+import second_smooth
 import smooth_battery
 from battery import Case, guilty_lines
 
@@ -19,14 +22,14 @@ def of(cases: list[Case]) -> list:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", of(smooth_battery.CASES + fresh_smooth.CASES))
+@pytest.mark.parametrize("case", of(smooth_battery.CASES + fresh_smooth.CASES + second_smooth.CASES))
 def test_an_honest_program_raises_no_alarm(case: Case) -> None:
     findings = [f for f in pliant.lint(case.function, *case.arguments) if f.severity != "info"]
     assert not findings, findings
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", of(lying_battery.CASES + fresh_lying.CASES))
+@pytest.mark.parametrize("case", of(lying_battery.CASES + fresh_lying.CASES + second_lying.CASES))
 def test_a_lying_program_is_caught(case: Case) -> None:
     report = pliant.lint(case.function, *case.arguments)
     caught = [finding for finding in report if finding.severity in case.expected]

@@ -142,7 +142,7 @@ class Flow:
             passed = passes(equation, moving)
         except Exception as error:  # whatever the operation's author raises
             return self._without(equation, arrive, path, place, str(error).splitlines()[0])
-        group = _group(equation, [moves for moves, want in zip(passed, wanted, strict=True) if want])
+        group = _group(equation, passed, wanted)
         if group:
             self._site(equation, arrive, path, place, group)
         return [common | Flag.MOVES if moves else common for moves in passed]
@@ -249,13 +249,19 @@ def _settle(flags: list[Flag], step: Callable[[list[Flag]], list[Flag]]) -> tupl
         flags = after
 
 
-def _group(equation: Equation, passed: list[bool]) -> str:
+def _group(equation: Equation, passed: list[bool], wanted: list[bool]) -> str:
     if equation.name in EDGES and _has_edge(equation):
         return "edges"
-    if equation.name in BENDS:
+    # Whatever has no derivative where it could have one, whatever answers in whole numbers, and what a sort takes along.
+    blocked = any(want and not moves for moves, want in zip(passed, wanted, strict=True)) or _reorders(equation, wanted)
+    if equation.name in BENDS and not blocked:
         return "bends"
-    # Whatever has no derivative where it could have one, and whatever answers in whole numbers.
-    return "" if all(passed) or equation.name in _PIVOTS else "blocks"
+    return "blocks" if blocked and equation.name not in _PIVOTS else ""
+
+
+def _reorders(equation: Equation, wanted: list[bool]) -> bool:
+    """Whether results are wanted that stand in the order of others."""
+    return equation.name == "sort" and any(wanted[equation.parameters["num_keys"] :])
 
 
 def _has_edge(equation: Equation) -> bool:

@@ -17,8 +17,6 @@ _HERE = 1e-9
 # Further than this, in units of a direction, it is out of reach.
 _REACH = 1.0 + 1e-6
 _FEW, _MOST = 4, 32
-# So much farther off, an edge along the first direction is gone to before one along another.
-_FARTHER = 4.0
 # Those after the first few are taken in so many rounds, until one is seen.
 _ROUNDS = 4
 # A tangent that has grown by a million more than the values says nothing about them.
@@ -107,9 +105,7 @@ class Judge:
                 # Another key moves these: they count where the arguments are.
                 wanted &= np.abs(steps) < 1e3 * _HERE
             if wanted.any():
-                distances = np.where(wanted, np.abs(steps), np.inf).min(axis=1)
-                # The ends of the first direction are known.
-                direction = int(np.argmin(distances * np.where(np.arange(self.count) == 0, 1.0 / _FARTHER, 1.0)))
+                direction = int(np.argmin(np.where(wanted, np.abs(steps), np.inf).min(axis=1)))
                 found = dict.fromkeys(sorted(steps[direction, wanted[direction]].tolist(), key=abs))
                 candidates = [(site, direction, step) for step in found]
                 near += candidates[:_FEW]
