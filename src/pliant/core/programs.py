@@ -11,7 +11,8 @@ import linecache
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -37,6 +38,9 @@ _MACHINERY = tuple(
     os.path.join("jax", "_src", name)
     for name in ("source_info_util", "interpreters", "core", "pjit", "traceback_util", "custom_derivatives", "api")
 )
+# Results of so many elements are more than numbers; and what repeats them.
+_ARRAY = 64
+_REPEATS = ("broadcast_in_dim", "iota")
 # Equations that hand their operands to one inner program as they are, and where they keep it.
 _CALLS = {
     "jit": "jaxpr",
@@ -91,10 +95,10 @@ class Program:
         """The variables that `constants` are bound to."""
         return self.jaxpr.constvars
 
-    @property
-    def equations(self) -> Iterator["Equation"]:
+    @functools.cached_property
+    def equations(self) -> tuple["Equation", ...]:
         """In the order of their evaluation."""
-        return map(Equation, self.jaxpr.eqns)
+        return tuple(map(Equation, self.jaxpr.eqns))
 
     @property
     def outputs(self) -> Sequence[Atom]:
@@ -119,14 +123,41 @@ class Program:
         """Of all operations, also of those in programs inside."""
         return {equation.name for program in self.inner for equation in program.equations}
 
-    def evaluate(self, *operands: Any, rule: Callable | None = None) -> list[Any]:
-        """The outputs; `rule(equation, operands) -> results` takes the place of an equation's own evaluation."""
+    def settled(self, moving: Sequence[bool]) -> list[Variable]:
+        """What equations or the outputs take of results that inputs which are `moving` do not reach, arrays above all.
+
+        Left out are numbers and what is made larger by repetition: they are had anew as soon as they are read.
+        """
+        moved = {variable for variable, moves in zip(self.inputs, moving, strict=True) if moves}
+        still: dict[Variable, None] = {}
+        for equation in self.equations:
+            if moved.isdisjoint(filter(_is_variable, equation.inputs)):
+                still.update(dict.fromkeys(equation.outputs if equation.lasts else ()))
+            else:
+                moved.update(equation.outputs)
+        readers = (e.inputs for e in self.equations if not moved.isdisjoint(e.outputs))
+        read = {atom for atoms in (*readers, self.outputs) for atom in atoms if _is_variable(atom)}
+        return [variable for variable in still if variable in read]
+
+    def values(
+        self, *operands: Any, rule: Callable | None = None, known: Mapping[Variable, Any] = MappingProxyType({})
+    ) -> dict[Variable, Any]:
+        """Those of all variables; what is `known` is not evaluated."""
         rule = rule or Equation.evaluate
-        values = dict(zip([*self.captured, *self.inputs], [*self.constants, *operands], strict=True))
+        values = dict(zip([*self.captured, *self.inputs], [*self.constants, *operands], strict=True)) | dict(known)
         read = lambda atom: atom.val if isinstance(atom, Literal) else values[atom]
         for equation in self.equations:
-            values.update(zip(equation.outputs, rule(equation, [read(atom) for atom in equation.inputs]), strict=True))
-        return [read(atom) for atom in self.outputs]
+            if not equation.is_known(known):
+                results = rule(equation, [read(atom) for atom in equation.inputs])
+                values.update(zip(equation.outputs, results, strict=True))
+        return values
+
+    def evaluate(
+        self, *operands: Any, rule: Callable | None = None, known: Mapping[Variable, Any] = MappingProxyType({})
+    ) -> list[Any]:
+        """The outputs; `rule(equation, operands) -> results` takes the place of an equation's own evaluation."""
+        values = self.values(*operands, rule=rule, known=known)
+        return [atom.val if isinstance(atom, Literal) else values[atom] for atom in self.outputs]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +230,17 @@ class Equation:
             results = self.raw.primitive.bind(*operands, **parameters)
         return list(results) if self.raw.primitive.multiple_results else [results]
 
+    def is_known(self, known: Mapping[Variable, Any]) -> bool:
+        """Whether all results that anybody reads are known."""
+        return bool(known) and all(variable in known or isinstance(variable, core.DropVar) for variable in self.outputs)
+
     @property
+    def lasts(self) -> bool:
+        """Whether its results are worth keeping: more than numbers, or the fruit of a program, and no repetition of less."""
+        large = any(result.size >= _ARRAY for result in self.results)
+        return self.name not in _REPEATS and (large or bool(self.programs))
+
+    @functools.cached_property
     def structure(self) -> Structure | None:
         """The programs inside, None where there are none that could be walked."""
         if self.name in _CALLS:
@@ -209,7 +250,7 @@ class Equation:
         read = {"scan": _scan, "while": _while, "cond": _branch}.get(self.name)
         return read and read(self.parameters)
 
-    @property
+    @functools.cached_property
     def programs(self) -> list[Program]:
         """Every program inside, also those of operations that are no `Structure`, such as a linear solve."""
         return [_program(jaxpr) for jaxpr in core.jaxprs_in_params(self.parameters)]
@@ -257,6 +298,10 @@ class Equation:
         for frame in traceback.frames if traceback else ():
             if users_line(frame.file_name):
                 yield Place(frame.file_name, frame.line_num, frame.function_name)
+
+
+def _is_variable(atom: Atom) -> bool:
+    return isinstance(atom, Variable)
 
 
 def _shapes(atoms: Sequence[Any]) -> list[jax.ShapeDtypeStruct]:

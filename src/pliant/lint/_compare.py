@@ -44,17 +44,22 @@ def number(value: float) -> str:
 
 
 def _differences(probe: Probe, value: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Central differences along it, extrapolated; NaN where they do not settle."""
-    theta, v = probe.theta, probe.directions[:1]
-    steps = [sign * h for h in _STEPS for sign in (1, -1)]
-    values = probe.values(np.concatenate([theta + h * v for h in steps]))
-    ahead, behind, ahead2, behind2 = values.reshape(4, len(v), -1)
-    wide, narrow = (ahead - behind) / (2 * _STEPS[0]), (ahead2 - behind2) / (2 * _STEPS[1])
+    """Central differences along it, extrapolated where they do not agree at once; NaN where they do not settle."""
+    wide = _central(probe, _STEPS[0])
+    if np.all(_off(wide, slope) < _AGREE):
+        return wide
+    narrow = _central(probe, _STEPS[1])
     noise = 1e-12 * np.abs(value) / _STEPS[1]
     settled = np.abs(wide - narrow) < 1e-2 * (np.abs(wide) + np.abs(narrow)) + noise
     found = (4 * narrow - wide) / 3
     relevant = np.abs(found - slope) > 10 * noise
     return np.where(settled & relevant, found, np.where(settled, slope, np.nan))
+
+
+def _central(probe: Probe, h: float) -> np.ndarray:
+    """Of the outputs, (1, outputs)."""
+    ahead, behind = probe.values(probe.theta + np.array([[h], [-h]]) * probe.directions[0])
+    return (ahead - behind)[None] / (2 * h)
 
 
 def _off(found: np.ndarray, true: np.ndarray, floor: np.ndarray | float = 0.0) -> np.ndarray:

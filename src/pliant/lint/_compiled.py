@@ -12,7 +12,7 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from pliant.core.activity import inexact
-from pliant.core.programs import Program, Scan, While, alike, trace
+from pliant.core.programs import Equation, Program, Scan, While, alike, trace
 from pliant.lint._flow import Flow
 from pliant.lint._walk import Walk
 
@@ -25,44 +25,54 @@ _KEPT = 16
 
 
 class Compiled:
-    """Functions of a program's constants, its arguments `point` and the moving ones among them as one row.
+    """Functions of what is `given`: a program's constants, its arguments with None for those that move, and what is settled.
 
-    **Fields**: `looks(constants, point, rows, directions, count)`: values, slopes and records of the first rows; `slopes`,
-    of the same: values and slopes alone; `values(constants, point, rows)`: values alone; `gradient(row, constants, point,
-    weights)`: that of the weighted sum of outputs in reverse mode.
+    **Fields**: `settled(constants, point)`: what does not depend on the arguments that move, such as random numbers;
+    `looks(*given, rows, directions, count)`: values, slopes and records of the first rows; `slopes`, of the same: values
+    and slopes alone; `values(*given, rows)`: values alone; `gradient(row, *given, weights)`: that of the weighted sum of
+    outputs in reverse mode.
     """
 
     def __init__(self, program: Program, flow: Flow, point: Sequence[Any], moving: Sequence[bool]):
         _, unravel = ravel_pytree([value for value, moves in zip(point, moving, strict=True) if moves])
+        still = program.settled(moving)
 
         def place(row: Any, others: Sequence[Any]) -> list[Any]:
             ahead = iter(unravel(row))
             return [next(ahead) if moves else other for moves, other in zip(moving, others, strict=True)]
 
-        def value(constants: Sequence[Any], point: Sequence[Any], row: Any) -> Any:
-            return _real(dataclasses.replace(program, constants=constants).evaluate(*place(row, point)))
+        def settled(constants: Sequence[Any], point: Sequence[Any]) -> list[Any]:
+            values = dataclasses.replace(program, constants=constants).values(*point, rule=_if_given)
+            return [values[variable] for variable in still]
 
-        def at(constants: Sequence[Any], point: Sequence[Any], row: Any, direction: Any, looking: bool) -> tuple:
-            walk = Walk(dataclasses.replace(program, constants=constants), flow, looking)
-            duals, records = walk(place(row, point), place(direction, [None] * len(point)))
+        def value(constants: Sequence[Any], point: Sequence[Any], known: Sequence[Any], row: Any) -> Any:
+            here = dataclasses.replace(program, constants=constants)
+            return _real(here.evaluate(*place(row, point), known=dict(zip(still, known, strict=True))))
+
+        def at(c: Sequence[Any], p: Sequence[Any], k: Sequence[Any], row: Any, direction: Any, looking: bool) -> tuple:
+            known = dict(zip(still, k, strict=True))
+            walk = Walk(dataclasses.replace(program, constants=c), flow, looking, known)
+            duals, records = walk(place(row, p), place(direction, [None] * len(p)))
             slopes = [d.full if inexact(d.value) else jnp.zeros(jnp.shape(d.value)) for d in duals]
             return _real([d.value for d in duals]), _real(slopes), records
 
         # One after another: a batch would take both sides of every branch, and there are callbacks that bear none.
-        def batch(looking: bool, c: Sequence[Any], p: Sequence[Any], rows: Any, directions: Any, count: Any) -> tuple:
-            run = lambda row, direction: at(c, p, row, direction, looking)
+        def batch(looking: bool, c: Any, p: Any, k: Any, rows: Any, directions: Any, count: Any) -> tuple:
+            run = lambda row, direction: at(c, p, k, row, direction, looking)
             nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(run, rows[0], directions[0]))
             one = lambda index, *pair: lax.cond(index < count, lambda: run(*pair), lambda: nothing)
             return lax.map(lambda each: one(*each), (jnp.arange(len(rows)), rows, directions))
 
-        options = {} if _work(program) > _LONG else _QUICK
-        self.looks, self.slopes = (
-            jax.jit(functools.partial(batch, looking), compiler_options=options) for looking in (True, False)
-        )
-        of_rows = lambda c, p, rows: lax.map(lambda row: value(c, p, row), rows)
-        self.values = jax.jit(of_rows, compiler_options=options)
-        weighted = lambda row, c, p, weights: value(c, p, row) @ weights
-        self.gradient = jax.jit(jax.grad(weighted), compiler_options=options)
+        compile = functools.partial(jax.jit, compiler_options={} if _work(program) > _LONG else _QUICK)
+        self.settled = compile(settled) if still else lambda constants, point: []
+        self.looks, self.slopes = (compile(functools.partial(batch, looking)) for looking in (True, False))
+        self.values = compile(lambda c, p, k, rows: lax.map(lambda row: value(c, p, k, row), rows))
+        self.gradient = compile(jax.grad(lambda row, c, p, k, weights: value(c, p, k, row) @ weights))
+
+
+def _if_given(equation: Equation, operands: list[Any]) -> list[Any]:
+    """The results of an equation whose operands are all at hand."""
+    return [None] * len(equation.outputs) if any(v is None for v in operands) else equation.evaluate(operands)
 
 
 _kept: collections.deque[tuple[tuple, Compiled]] = collections.deque(maxlen=_KEPT)

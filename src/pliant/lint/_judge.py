@@ -78,15 +78,17 @@ class Judge:
         return _ranked(found, {site.name for site in self.flow.sites.values() if site.group == "declared"})
 
     def _edges(self) -> list[Edge]:
-        """Those that are gone to: of every site the nearest, then others where that has not told the worst already."""
+        """Those that are gone to: of every line the nearest, then others where that has not told the worst already."""
         near, far = self._candidates()
-        sites = [site for site, _, _ in near]
-        first = [candidate for i, candidate in enumerate(near) if candidate[0] not in sites[:i]]
+        lines = [_line(site) for site, _, _ in near]
+        first = [candidate for i, candidate in enumerate(near) if lines[i] not in lines[:i]]
         edges = self.probe.locate(first)
-        told = {edge.site for edge in edges if edge.jump or _vain(edge)}
-        edges += self.probe.locate([c for c in near if c not in first and c[0] not in told])
+        told, vain = {_line(edge.site) for edge in edges if edge.jump}, {edge.site for edge in edges if _vain(edge)}
+        more = [c for c in near if c not in first and c[0] not in vain and _line(c[0]) not in told]
+        edges += self.probe.locate(more)
         for some in (far[i::_ROUNDS] for i in range(_ROUNDS)):
-            edges += self.probe.locate([candidate for candidate in some if candidate[0] not in _seen(edges)])
+            seen = {_line(site) for site in _seen(edges)}
+            edges += self.probe.locate([candidate for candidate in some if _line(candidate[0]) not in seen])
         return edges
 
     def _candidates(self) -> tuple[list[Candidate], list[Candidate]]:
@@ -263,6 +265,12 @@ class Judge:
         # What cannot be measured is taken for all.
         known = effect if np.isfinite(effect) else 1.0
         return Finding(severity, site.name, site.place, message, advice(severity, site.name), known)
+
+
+def _line(site: Site) -> tuple:
+    """What sites share whose jumps would be told as one finding."""
+    mild = site.name in COMPARISONS and not site.random
+    return (site.path,) if site.place is None or site.group == "edges" else (site.place, site.group, site.random, mild)
 
 
 def _seen(edges: list[Edge]) -> set[Site]:

@@ -23,8 +23,9 @@ _SHARE, _LEAST = 0.25, 1e-7
 # Closer edges are one.
 _SAME = 1e-9
 _NEWTON, _HALVINGS = 6, 34
-# What has not come nearer than this share of its first step by the second turn, and by the third, will not by the last.
-_NEARER = {1: 0.8, 2: 0.5}
+# What is left after one step and more, over the first step: what has not come nearer than this will not by the last turn.
+# Before that, edges of domains are as far as they seemed from the arguments: a distance may vanish nowhere along a line.
+_NEARER = 0.9, 0.8, 0.5
 # Smaller than these, relative to values and slopes, jumps and bends are round-off.
 _JUMP, _BEND = 1e-8, 1e-6
 
@@ -66,9 +67,10 @@ class Probe:
     ):
         self.flow, self.directions = flow, directions
         self.theta = np.asarray(ravel_pytree([v for v, moves in zip(point, moving, strict=True) if moves])[0])
-        self._given = program.constants, [None if moves else v for v, moves in zip(point, moving, strict=True)]
         self._results = program.results
         self._compiled = compiled(program, flow, point, moving)
+        given = program.constants, [None if moves else v for v, moves in zip(point, moving, strict=True)]
+        self._given = *given, self._compiled.settled(*given)
         self._looks: dict[tuple[int, float], tuple] = {}
         self._slopes: dict[tuple[int, float], tuple] = {}
 
@@ -134,7 +136,8 @@ class Probe:
     def _newton(self, sites: list[Site], chosen: list[int], steps: np.ndarray) -> tuple[np.ndarray, ...]:
         """Where it ends, where it got to an edge, and how far the next edge is from there."""
         located, going = np.zeros(len(steps), bool), np.arange(len(steps))
-        first, gaps = np.full(len(steps), np.inf), np.full(len(steps), np.inf)
+        first, gaps = np.abs(steps), np.full(len(steps), np.inf)
+        is_edge = np.array([site.group == "edges" for site in sites])
         for turn in range(_NEWTON):
             records = self.sample(steps[going], [chosen[i] for i in going]).records
             crossings = [row[sites[i].path].crossings for row, i in zip(records, going, strict=True)]
@@ -142,8 +145,10 @@ class Probe:
             gaps[going] = [_gap(np.asarray(nearest)) for nearest in crossings]
             steps[going] += np.where(np.isfinite(left), left, 0.0)
             located[going] = np.abs(left) < 1e-7 * (1 + np.abs(steps[going]))
-            first = np.abs(left) if turn == 0 else first
-            near = np.abs(left) <= _NEARER[turn] * first[going] if turn in _NEARER else True
+            near = np.abs(left) <= _NEARER[min(turn, 2)] * first[going]
+            if turn == 0:
+                near |= ~is_edge
+                first = np.abs(left)
             going = going[np.isfinite(left) & ~located[going] & near]
             if not going.size:
                 break

@@ -1,6 +1,6 @@
 """A program evaluated in dual numbers, with a record of every site: how far it is from its edge along a direction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +10,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from pliant.core.activity import inexact
-from pliant.core.programs import Branch, Call, Equation, Literal, Program, Scan, While
+from pliant.core.programs import Branch, Call, Equation, Literal, Program, Scan, Variable, While
 from pliant.lint._flow import Flow, Path
 from pliant.lint._margins import BENDS, BLOCKS, EDGES
 from pliant.lint._records import (
@@ -44,10 +44,13 @@ class Dual(eqx.Module):
 
 
 class Walk:
-    """Evaluates one traced program at a point along a direction; records what it sees where it is `looking`."""
+    """Evaluates one traced program at a point along a direction; records what it sees where it is `looking`.
 
-    def __init__(self, program: Program, flow: Flow, looking: bool = True):
-        self._program, self._flow = program, flow
+    What is `known` of the variables that do not move is not evaluated again.
+    """
+
+    def __init__(self, program: Program, flow: Flow, looking: bool = True, known: Mapping[Variable, Any] | None = None):
+        self._program, self._flow, self._known = program, flow, known or {}
         self._sites = flow.sites if looking else {}
 
     def __call__(self, point: Sequence[Any], direction: Sequence[Any]) -> tuple[list[Dual], Records]:
@@ -59,9 +62,12 @@ class Walk:
     def _run(self, program: Program, inputs: Sequence[Dual], path: Path) -> tuple[list[Dual], Seen]:
         values = dict(zip(program.captured, map(Dual, program.constants), strict=True))
         values.update(zip(program.inputs, inputs, strict=True))
+        values.update({variable: Dual(value) for variable, value in self._known.items()})
         read = lambda atom: _literal(atom) if isinstance(atom, Literal) else values[atom]
         records: dict[Path, Record | Margins] = {}
         for index, equation in enumerate(program.equations):
+            if equation.is_known(self._known):
+                continue
             operands = [read(atom) for atom in equation.inputs]
             results, seen = self._equation(equation, operands, (*path, index))
             values.update(zip(equation.outputs, results, strict=True))
