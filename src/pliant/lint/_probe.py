@@ -126,6 +126,8 @@ class Probe:
             return []
         sites, chosen = [site for site, _, _ in candidates], [direction for _, direction, _ in candidates]
         steps, located, gaps = self._newton(sites, chosen, np.array([step for _, _, step in candidates]))
+        # Sides are known at both ends of the first direction: a domain is left there or not.
+        chosen = [d if at or site.group != "edges" else 0 for d, at, site in zip(chosen, located, sites, strict=True)]
         steps, located = self._bisect(sites, chosen, steps, located)
         beside = self._beside(steps, chosen, np.clip(_SHARE * gaps, _LEAST, _WIDE), np.flatnonzero(located))
         return [
