@@ -147,3 +147,35 @@ def test_special_functions_of_jax_are_told_from_what_the_user_wrote():
     compared = [e for e in walk(trace(mixed, 0.5)[0]) if e.name in ("lt", "gt", "le", "ge")]
     assert [e.special for e in compared].count(False) == 1 and len(compared) > 1
     assert next(e for e in compared if not e.special).place.text.startswith("return jnp.where(x < 1.0")
+
+
+def noisy(x, data):
+    """What x does not reach: numbers at random, a mean, their product; and a constant that is spread out."""
+    noise = jax.random.normal(jax.random.key(0), (100,)) * jnp.mean(data)
+    return jnp.sum(jnp.sin(x * noise + jnp.zeros(100))), noise[:1]
+
+
+def test_what_moving_inputs_do_not_reach_is_settled_and_need_not_be_evaluated_again():
+    data = jnp.arange(5.0)
+    program, _ = trace(noisy, 0.3, data)
+    still = program.settled([True, False])
+    # The first of the noise is a number: it is read from all of it.
+    assert [variable.aval.shape for variable in still] == [(100,)]
+    known = {variable: program.values(0.3, data)[variable] for variable in still}
+    evaluated = []
+
+    def rule(equation, operands):
+        evaluated.append(equation.name)
+        return equation.evaluate(operands)
+
+    found = program.evaluate(0.7, data, rule=rule, known=known)
+    np.testing.assert_allclose(found[0], noisy(0.7, data)[0])
+    np.testing.assert_allclose(found[1], noisy(0.7, data)[1])
+    assert "sin" in evaluated and len(evaluated) < len(program.equations)
+
+
+def test_less_is_settled_where_more_moves():
+    program, _ = trace(noisy, 0.3, jnp.arange(5.0))
+    reached = program.settled([True, True])
+    assert [variable.aval.shape for variable in reached] == [(100,)]
+    assert not trace(lambda x: jnp.sin(x) + 1.0, jnp.ones(100))[0].settled([True])

@@ -282,3 +282,25 @@ def test_the_command_line(tmp_path, monkeypatch, capsys):
     ):
         assert cli.main(["lint", *wrong_target]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_what_parameters_do_not_reach_is_computed_once():
+    asked = []
+
+    def measured(time):
+        asked.append(time.shape)
+        return np.sin(time)
+
+    def misfit(rate, time):
+        curve = jax.pure_callback(measured, time, time)
+        return jnp.sum((jnp.abs(rate * time - 1.0) - curve) ** 2)
+
+    time = jnp.linspace(0.1, 3.0, 100)
+    assert pliant.lint(misfit, 0.7, time)
+    assert asked == [time.shape]
+
+
+def test_of_several_edges_in_a_line_that_jump_alike_one_is_told():
+    staircase = lambda t: jnp.floor(3 * t) + jnp.round(5 * t) + t
+    (finding,) = pliant.lint(staircase, 0.66)
+    assert finding.severity == "LIES" and finding.kind == "floor"
