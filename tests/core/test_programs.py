@@ -179,3 +179,34 @@ def test_less_is_settled_where_more_moves():
     reached = program.settled([True, True])
     assert [variable.aval.shape for variable in reached] == [(100,)]
     assert not trace(lambda x: jnp.sin(x) + 1.0, jnp.ones(100))[0].settled([True])
+
+
+def test_a_compiled_function_is_opened_where_it_hands_on_what_it_is_given():
+    data = jnp.arange(3.0)
+    compiled = jax.jit(lambda x, y: (jnp.sum(jnp.sin(x * y)), y))
+    swapped, _ = trace(lambda y, x: compiled(x, y), data, 2.0)
+    inside = swapped.opened
+    assert "jit" in swapped.names and "jit" not in inside.names
+    holding = trace(lambda x: compiled(x, data), 2.0)[0].opened
+    for found, wanted in (
+        (inside.evaluate(data, 2.0), compiled(2.0, data)),
+        (holding.evaluate(2.0), compiled(2.0, data)),
+    ):
+        np.testing.assert_allclose(found[0], wanted[0])
+        np.testing.assert_array_equal(found[1], wanted[1])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: jax.jit(jnp.multiply)(x, x),
+        lambda x: (jax.jit(jnp.sin)(x), x),
+        lambda x: jax.jit(jnp.sin)(x) + 1,
+        lambda x: jax.checkpoint(jnp.sin)(x),
+        doubled,
+    ],
+    ids=["twice", "beside", "after", "remat", "custom"],
+)
+def test_what_is_more_than_one_call_or_another_kind_stays_closed(function):
+    program, _ = trace(function, 2.0)
+    assert program.opened is program

@@ -111,6 +111,27 @@ class Program:
         return _shapes(self.jaxpr.outvars)
 
     @property
+    def opened(self) -> "Program":
+        """What is inside, of a program that is one call of a compiled function; else the program itself."""
+        call = self.equations[0] if len(self.equations) == 1 else None
+        if (
+            not call
+            or call.name != "jit"
+            or not isinstance(call.structure, Call)
+            or not all(map(_is_variable, call.inputs))
+        ):
+            return self
+        body, held = call.structure.body, dict(zip(self.captured, self.constants, strict=True))
+        inside = dict(zip(call.inputs, body.inputs, strict=True))
+        once = len(inside) == len(call.inputs) and inside.keys() - held.keys() == set(self.inputs)
+        if not once or list(call.outputs) != list(self.outputs):
+            return self
+        bound = [variable for variable in call.inputs if variable in held]
+        captured, inputs = [*body.captured, *(inside[v] for v in bound)], [inside[v] for v in self.inputs]
+        constants = *body.constants, *(held[v] for v in bound)
+        return Program(body.jaxpr.replace(constvars=captured, invars=inputs), constants)
+
+    @property
     def inner(self) -> Iterator["Program"]:
         """This program, and all inside it."""
         yield self

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pliant.core.labels import is_accepted, label
 from pliant.core.programs import Place, Program, users_line
+from pliant.lint._accepted import is_ignored
 from pliant.lint._advice import advice
 from pliant.lint._flow import Flow
 from pliant.lint._judge import Judge
@@ -66,10 +68,18 @@ def lint(
 
 
 def _look(program: Program, point: list, moving: list[bool], directions: int, scale: float) -> list[Finding]:
+    program = _opened(program)
     flow = Flow(program, moving)
     moved = [np.asarray(leaf) for leaf, moves in zip(point, moving, strict=True) if moves]
     probe = Probe(program, flow, point, moving, _directions(moved, directions, scale))
     return Judge(probe, flow).findings()
+
+
+def _opened(program: Program) -> Program:
+    """What a compiled function does, for what its parameters do not reach to be seen; not where its author spoke of it."""
+    spoken = any(label(call) or is_accepted(call) or is_ignored(call) for call in program.equations[:1])
+    inside = program if spoken else program.opened
+    return program if inside is program else _opened(inside)
 
 
 def _of_parameters(function: Callable, others: Sequence[Any]) -> Callable[[list], Any]:
