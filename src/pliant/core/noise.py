@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
 
 from pliant.core import random
@@ -137,10 +138,13 @@ class NoiseSource(eqx.Module):
         dtype = self._dtype(leaf)
 
         def draw(streams: Streams, counters: Array, replica: Array) -> Array:
+            # What goes in and what comes out are kept apart from all around: fused into it, the generator is drawn anew in
+            # everything that reads it, and chains of its words that a loop does not change cost LLVM exponential time.
+            streams, counters, replica = lax.optimization_barrier((streams, counters, replica))
             counter = (replica[..., None], counters.reshape(-1, *(1,) * (replica.ndim + 1)))
             first = random.threefry(streams[0], counter)
             second = random.threefry(streams[1], counter) if dtype == jnp.float64 else first
-            return leaf.pair(first, second, dtype)
+            return lax.optimization_barrier(leaf.pair(first, second, dtype))
 
         return _steps_first(draw)(streams, counters, self.replica)
 
