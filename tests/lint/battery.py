@@ -37,6 +37,22 @@ SYMPTOMS = frozenset(
 )
 
 
+# What is an acceptable answer.
+LOST = {"BREAK", "LIES", "JUMP"}
+"""Information is lost and the value moves by steps."""
+BLIND = {"BREAK", "LIES"}
+"""The derivative is wrong although the function is smooth there."""
+JUMPS = {"JUMP"}
+"""The derivative is right where it is taken; a boundary within reach makes the value jump."""
+AT_KINK = {"LIES", "kink"}
+NEAR_KINK = {"kink"}
+SINGULAR = {"NAN"}
+RANDOM = {"BIAS", "BREAK"}
+NOISY = {"BIAS", "BREAK", "LIES"}
+"""A threshold on continuous noise."""
+GROWTH = {"BLOWUP"}
+
+
 @dataclass(frozen=True)
 class Case:
     """A function, the arguments at which it is judged (the first is differentiated), and the acceptable answers."""

@@ -3,17 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from battery import Case, collect, vec
+from battery import BLIND, LOST, NOISY, RANDOM, Case, collect, vec
 
 CASES: list[Case] = []
 lying = collect(CASES)
 RNG = np.random.default_rng(23)
 KEY = jax.random.key(8)
-
-LOST = {"BREAK", "LIES", "JUMP"}
-BLIND = {"BREAK", "LIES"}
-RANDOM = {"BIAS", "BREAK"}
-NOISY = {"BIAS", "BREAK", "LIES"}
 
 
 @lying(vec(0.8, 1.7), jnp.linspace(0.0, 4.0, 201), expected=LOST, symptom="zero")

@@ -5,26 +5,12 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from battery import Case, collect, vec
+from battery import AT_KINK, BLIND, GROWTH, JUMPS, LOST, NEAR_KINK, NOISY, RANDOM, SINGULAR, Case, collect, vec
 
 CASES: list[Case] = []
 lying = collect(CASES)
 RNG = np.random.default_rng(21)
 KEY = jax.random.key(5)
-
-LOST = {"BREAK", "LIES", "JUMP"}
-"""Information is lost and the value moves by steps."""
-BLIND = {"BREAK", "LIES"}
-"""The derivative is wrong although the function is smooth there."""
-JUMPS = {"JUMP"}
-"""The derivative is right where it is taken; a boundary within reach makes the value jump."""
-AT_KINK = {"LIES", "kink"}
-NEAR_KINK = {"kink"}
-SINGULAR = {"NAN"}
-RANDOM = {"BIAS", "BREAK"}
-NOISY = {"BIAS", "BREAK", "LIES"}
-"""A threshold on continuous noise."""
-GROWTH = {"BLOWUP"}
 
 # Rounding, counting, comparing
 

@@ -3,17 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from battery import Case, collect, vec
+from battery import BLIND, LOST, NOISY, RANDOM, Case, collect, vec
 
 CASES: list[Case] = []
 lying = collect(CASES)
 RNG = np.random.default_rng(25)
 KEY = jax.random.key(12)
-
-LOST = {"BREAK", "LIES", "JUMP"}
-BLIND = {"BREAK", "LIES"}
-RANDOM = {"BIAS", "BREAK"}
-NOISY = {"BIAS", "BREAK", "LIES"}
 
 OPACITY = jnp.asarray(RNG.uniform(1.0, 3.0, (12, 12)))
 

@@ -114,19 +114,14 @@ class Program:
     def opened(self) -> "Program":
         """What is inside, of a program that is one call of a compiled function; else the program itself."""
         call = self.equations[0] if len(self.equations) == 1 else None
-        if (
-            not call
-            or call.name != "jit"
-            or not isinstance(call.structure, Call)
-            or not all(map(_is_variable, call.inputs))
-        ):
+        if call is None or call.name != "jit" or list(call.outputs) != list(self.outputs):
             return self
-        body, held = call.structure.body, dict(zip(self.captured, self.constants, strict=True))
-        inside = dict(zip(call.inputs, body.inputs, strict=True))
-        once = len(inside) == len(call.inputs) and inside.keys() - held.keys() == set(self.inputs)
-        if not once or list(call.outputs) != list(self.outputs):
+        body, held = call.programs[0], dict(zip(self.captured, self.constants, strict=True))
+        inside = dict(zip(call.inputs, body.inputs, strict=True)) if len(call.reads) == len(call.inputs) else {}
+        # Every input goes in, once.
+        if len(inside) != len(call.inputs) or inside.keys() - held.keys() != set(self.inputs):
             return self
-        bound = [variable for variable in call.inputs if variable in held]
+        bound = [variable for variable in call.reads if variable in held]
         captured, inputs = [*body.captured, *(inside[v] for v in bound)], [inside[v] for v in self.inputs]
         constants = *body.constants, *(held[v] for v in bound)
         return Program(body.jaxpr.replace(constvars=captured, invars=inputs), constants)
@@ -152,12 +147,12 @@ class Program:
         moved = {variable for variable, moves in zip(self.inputs, moving, strict=True) if moves}
         still: dict[Variable, None] = {}
         for equation in self.equations:
-            if moved.isdisjoint(filter(_is_variable, equation.inputs)):
+            if moved.isdisjoint(equation.reads):
                 still.update(dict.fromkeys(equation.outputs if equation.lasts else ()))
             else:
                 moved.update(equation.outputs)
-        readers = (e.inputs for e in self.equations if not moved.isdisjoint(e.outputs))
-        read = {atom for atoms in (*readers, self.outputs) for atom in atoms if _is_variable(atom)}
+        readers = (equation.reads for equation in self.equations if not moved.isdisjoint(equation.outputs))
+        read = set(itertools.chain(*readers, variables(self.outputs)))
         return [variable for variable in still if variable in read]
 
     def values(
@@ -244,6 +239,11 @@ class Equation:
         """Shapes and types of what the operation gives."""
         return _shapes(self.outputs)
 
+    @functools.cached_property
+    def reads(self) -> list[Variable]:
+        """The variables among its inputs."""
+        return variables(self.inputs)
+
     def evaluate(self, operands: Sequence[Any]) -> list[Any]:
         """The results, by the operation's own rules: an outer transformation sees it as the program wrote it."""
         parameters = self.raw.primitive.get_bind_params(self.parameters)
@@ -321,8 +321,9 @@ class Equation:
                 yield Place(frame.file_name, frame.line_num, frame.function_name)
 
 
-def _is_variable(atom: Atom) -> bool:
-    return isinstance(atom, Variable)
+def variables(atoms: Sequence[Atom]) -> list[Variable]:
+    """Those that are no literals."""
+    return [atom for atom in atoms if isinstance(atom, Variable)]
 
 
 def _shapes(atoms: Sequence[Any]) -> list[jax.ShapeDtypeStruct]:

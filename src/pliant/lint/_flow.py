@@ -235,7 +235,7 @@ def _needed(
         if any(results):
             needed[index] = results
             if not stop(equation):
-                alive.update(atom for atom in equation.inputs if isinstance(atom, Variable))
+                alive.update(equation.reads)
     return needed
 
 

@@ -36,7 +36,6 @@ class Judge:
         self.around = probe.sample([0.0] * self.count + [1.0, -1.0], [*range(self.count), 0, 0])
         # Of every site, a row for each of these.
         self._records = jax.tree.map(lambda *rows: np.stack(rows), *self.around.records)
-        self._ends = {0: (self.around.value[self.count :], self.around.slope[self.count :])}
 
     @property
     def here(self) -> Sample:
@@ -47,10 +46,8 @@ class Judge:
 
     def ends(self, direction: int) -> tuple[np.ndarray, np.ndarray]:
         """Values and slopes at both ends of the reach, (2, outputs)."""
-        if direction not in self._ends:
-            found = self.probe.sample([1.0, -1.0], [direction] * 2, looking=False)
-            self._ends[direction] = found.value, found.slope
-        return self._ends[direction]
+        found = self.probe.sample([1.0, -1.0], [direction] * 2, looking=False)
+        return found.value, found.slope
 
     def secant(self, direction: int) -> np.ndarray:
         """Mean slopes over the whole reach, of every output."""

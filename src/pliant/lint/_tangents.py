@@ -66,6 +66,6 @@ def _arrivals(keyed: _Keyed) -> list[bool]:
 def _reached(program: Program, sources: set) -> list[bool]:
     """For every output, whether it depends on one of the sources."""
     for equation in program.equations:
-        if sources.intersection(atom for atom in equation.inputs if isinstance(atom, Variable)):
+        if not sources.isdisjoint(equation.reads):
             sources.update(equation.outputs)
     return [isinstance(atom, Variable) and atom in sources for atom in program.outputs]
