@@ -77,23 +77,28 @@ class Place:
 class Program:
     """A traced program: pure equations from `inputs` to `outputs`, its constants at hand."""
 
+    # Constants stand before inputs; under which of two names differs between JAX 0.10 and 0.12.
     jaxpr: Any
     constants: tuple[Any, ...] = ()
 
     @property
     def inputs(self) -> Sequence[Variable]:
         """The variables that a call binds."""
-        return self.jaxpr.invars
+        return self._bound[len(self.constants) :]
 
     @property
     def operands(self) -> list[jax.ShapeDtypeStruct]:
         """Shapes and types of what a call takes."""
-        return _shapes(self.jaxpr.invars)
+        return _shapes(self.inputs)
 
     @property
     def captured(self) -> Sequence[Variable]:
         """The variables that `constants` are bound to."""
-        return self.jaxpr.constvars
+        return self._bound[: len(self.constants)]
+
+    @property
+    def _bound(self) -> Sequence[Variable]:
+        return [*self.jaxpr.constvars, *self.jaxpr.invars]
 
     @functools.cached_property
     def equations(self) -> tuple["Equation", ...]:
@@ -114,17 +119,18 @@ class Program:
     def opened(self) -> "Program":
         """What is inside, of a program that is one call of a compiled function; else the program itself."""
         call = self.equations[0] if len(self.equations) == 1 else None
-        if call is None or call.name != "jit" or list(call.outputs) != list(self.outputs):
+        if call is None or call.name != "jit" or not isinstance(call.structure, Call):
             return self
-        body, held = call.programs[0], dict(zip(self.captured, self.constants, strict=True))
+        body, held = call.structure.body, dict(zip(self.captured, self.constants, strict=True))
         inside = dict(zip(call.inputs, body.inputs, strict=True)) if len(call.reads) == len(call.inputs) else {}
         # Every input goes in, once.
-        if len(inside) != len(call.inputs) or inside.keys() - held.keys() != set(self.inputs):
+        once = len(inside) == len(call.inputs) and inside.keys() - held.keys() == set(self.inputs)
+        if not once or list(call.outputs) != list(self.outputs):
             return self
         bound = [variable for variable in call.reads if variable in held]
-        captured, inputs = [*body.captured, *(inside[v] for v in bound)], [inside[v] for v in self.inputs]
+        invars = [*body.captured, *(inside[v] for v in bound), *(inside[v] for v in self.inputs)]
         constants = *body.constants, *(held[v] for v in bound)
-        return Program(body.jaxpr.replace(constvars=captured, invars=inputs), constants)
+        return Program(body.jaxpr.replace(constvars=[], invars=invars), constants)
 
     @property
     def inner(self) -> Iterator["Program"]:
@@ -274,7 +280,9 @@ class Equation:
     @functools.cached_property
     def programs(self) -> list[Program]:
         """Every program inside, also those of operations that are no `Structure`, such as a linear solve."""
-        return [_program(jaxpr) for jaxpr in core.jaxprs_in_params(self.parameters)]
+        rows = (value if isinstance(value, tuple) else (value,) for value in self.parameters.values())
+        kinds = core.Jaxpr, core.ClosedJaxpr
+        return [_program(value) for value in itertools.chain.from_iterable(rows) if isinstance(value, kinds)]
 
     @property
     def scope(self) -> str:
