@@ -85,7 +85,7 @@ def decay_fit_by_levenberg_marquardt(theta, t):
     return jnp.stack([model["height"] / model["rate"], model["floor"]])
 
 
-START = np.array([[0.02, 1.0], [1.1, 0.9], [2.3, 1.1], [3.2, 1.0], [0.6, 2.1], [1.7, 2.0], [2.9, 2.2]])
+START = np.array([[0.024, 1.0], [1.1, 0.9], [2.3, 1.1], [3.2, 1.0], [0.6, 2.1], [1.7, 2.0], [2.9, 2.2]])
 PAIRS = np.array(list(combinations(range(7), 2)))
 BOX, CUT = 4.0, 1.8
 
@@ -136,7 +136,7 @@ class Calorimeter(eqx.Module):
 
 @smooth(vec(0.4, 0.05), np.array([12.0, 30.0, 7.5, 0.0, 21.0, 0.0]))
 def calorimeter_with_padded_events(theta, energy):
-    """Padding is empty events: which they are is written in the data, and they are made harmless before the logarithm."""
+    """Padding is empty events: the data say which, and they are made harmless before the logarithm."""
     calorimeter = Calorimeter(theta[0], theta[1], 14)
     real = energy > 0
     signal = jax.vmap(calorimeter.signal)(jnp.where(real, energy, 1.0))
@@ -523,7 +523,7 @@ def padded_molecules_and_their_forces(theta, positions, sizes):
 
 @smooth(vec(0.6, 1.0, 0.9, 0.7))
 def staff_of_an_open_network(theta):
-    """Traffic equations, then Erlang's recurrence for stations of one, two and three servers, told apart by integers."""
+    """Traffic equations, then Erlang's recurrence for two, three and four servers, told apart by integers."""
     arrival, service = theta[0], theta[1:]
     routing = jnp.array([[0.0, 0.5, 0.3], [0.1, 0.0, 0.4], [0.2, 0.0, 0.0]])
     flow = jnp.linalg.solve(jnp.eye(3) - routing.T, arrival * jnp.array([1.0, 0.2, 0.0]))
@@ -634,7 +634,7 @@ class Beamline:
 
 @smooth(vec(1.1, -0.9, 0.8, -1.2))
 def beam_through_quadrupoles(strength):
-    """Magnets focus or not by the sign of their strength: both formulas are evaluated, each with a harmless argument."""
+    """Magnets focus or not by the sign of their strength: both formulas are run, each on a harmless argument."""
     line = Beamline(strength, jnp.array([0.3, 0.4, 0.35, 0.25]))
 
     def matrix(k, length):
