@@ -17,10 +17,12 @@ import pytest
 import second_lying
 import second_smooth
 import smooth_battery
+import third_lying
+import third_smooth
 from battery import QUICK, REACH, SEVERITIES, SYMPTOMS, Case, directions, follower, guilty_lines
 
-HONEST = [*smooth_battery.CASES, *fresh_smooth.CASES, *second_smooth.CASES]
-LYING = [*lying_battery.CASES, *fresh_lying.CASES, *second_lying.CASES]
+HONEST = [*smooth_battery.CASES, *fresh_smooth.CASES, *second_smooth.CASES, *third_smooth.CASES]
+LYING = [*lying_battery.CASES, *fresh_lying.CASES, *second_lying.CASES, *third_lying.CASES]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)
 
 
@@ -37,6 +39,7 @@ def test_counts_and_names():
     assert len(smooth_battery.CASES) >= 64 and len(lying_battery.CASES) >= 70
     assert len(fresh_smooth.CASES) == 30 and len(fresh_lying.CASES) == 30
     assert len(second_smooth.CASES) == 25 and len(second_lying.CASES) == 25
+    assert len(third_smooth.CASES) == 25 and len(third_lying.CASES) == 25
     names = [case.name for case in HONEST + LYING]
     assert len(set(names)) == len(names)
     assert not any(case.expected for case in HONEST)
