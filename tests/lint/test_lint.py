@@ -182,6 +182,19 @@ def test_single_precision_programs_are_looked_at_in_double():
     assert not pliant.lint(lambda t: jnp.sum(jnp.sin(t) ** 2), jnp.ones(3, jnp.float32)).findings
 
 
+@pytest.mark.parametrize("double", [False, True])
+def test_numpy_functions_take_the_numpy_arrays_that_do_not_move(double):
+    times, channels = np.linspace(0.0, 1.0, 5, dtype=np.float32), np.arange(5)
+
+    def readout(gain, times, channels):
+        return jnp.sum(jnp.floor(gain * np.exp(times) * np.sqrt(channels)))
+
+    with jax.enable_x64(double):
+        (finding,) = pliant.lint(readout, 3.1, times, channels)
+        assert finding.kind == "floor"
+        assert jax.grad(readout)(3.1, times, channels) == 0.0
+
+
 @pytest.mark.parametrize("compiled", [False, True])
 def test_numpy_constants_are_of_the_precision_that_a_program_is_looked_at_or_run_in(compiled):
     """JAX keeps such a constant as it was first traced, and takes it into programs of another precision."""

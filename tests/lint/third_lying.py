@@ -415,7 +415,7 @@ def fused_norm_forward(x):
 def fused_norm_backward(kept, cotangent):
     y, spread = kept
     centred = cotangent - jnp.mean(cotangent, axis=-1, keepdims=True)
-    return (centred / spread,)  # here
+    return (centred / spread,)
 
 
 fused_norm.defvjp(fused_norm_forward, fused_norm_backward)
@@ -440,13 +440,12 @@ BLOCK = Block(
     expected=BLIND,
     symptom="mismatch",
     mode="reverse",
-    helpers=(fused_norm_backward,),
 )
 def residual_network_with_a_fused_norm(x):
     """A hand-written backward pass forgets that the spread depends on its input."""
     for _ in range(2):
         x = BLOCK(x)
-    return jnp.sum(jnp.tanh(fused_norm(x)) * jnp.arange(4.0))
+    return jnp.sum(jnp.tanh(fused_norm(x)) * jnp.arange(4.0))  # here
 
 
 DENSITY = np.linspace(0.0, 3.0, 7)
@@ -466,20 +465,20 @@ def tabulated_pressure(density):
 def tabulated_pressure_rule(primals, tangents):
     (density,), (change,) = primals, tangents
     i = jnp.clip((density / 0.5).astype(int), 0, 5)
-    return tabulated_pressure(density), jnp.asarray(SLOPE)[i] * change  # here
+    return tabulated_pressure(density), jnp.asarray(SLOPE)[i] * change
 
 
 tabulated_pressure.defjvp(tabulated_pressure_rule)
 
 
-@lying(vec(1.3, 0.4), expected=BLIND, symptom="mismatch", helpers=(tabulated_pressure_rule,))
+@lying(vec(1.3, 0.4), expected=BLIND, symptom="mismatch")
 def piston_on_a_tabulated_gas(theta):
     """A cubic table with a rule that answers by the slope at the knot below."""
     density, mass = theta
 
     def step(state, _):
         length, speed = state
-        speed = speed + 0.05 * (tabulated_pressure(density / length) - 0.5) / mass
+        speed = speed + 0.05 * (tabulated_pressure(density / length) - 0.5) / mass  # here
         return (length + 0.05 * speed, speed), length
 
     _, path = jax.lax.scan(step, (jnp.array(1.0), jnp.array(0.0)), None, length=12)

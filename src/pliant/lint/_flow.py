@@ -34,9 +34,10 @@ class Flag(enum.IntFlag):
 class Site:
     """An operation whose derivative may lie.
 
-    **Fields**: `path`: where it stands; `name` of the operation; `group`: "blocks", "bends", "edges", "rule", "loop",
-    "grows", "declared" or "none"; `place` in the source; `random`: whether random numbers and parameters meet there; `why`: for
-    "none", what kept it from being differentiated; for "loop", whether its length depends on parameters.
+    **Fields**: `path`: where it stands; `name` of the operation; `group`: "blocks", "bends", "edges", "rule", "library"
+    (a rule of one), "loop", "grows", "declared" or "none"; `place` in the source; `random`: whether random numbers and
+    parameters meet there; `why`: for "none", what kept it from being differentiated; for "loop", whether its length depends
+    on parameters.
     """
 
     path: Path
@@ -101,7 +102,8 @@ class Flow:
             case Call(body) if label(equation):
                 return self._declared(equation, body, arrive, path, place)
             case Call(body, custom):
-                trusted, self._trusted = self._trusted, self._trusted or custom and _is_library(equation, body)
+                library = custom and _is_library(equation, body)
+                trusted, self._trusted = self._trusted, self._trusted or library
                 reverse, self._reversed = self._reversed, self._reversed or equation.name == "custom_vjp_call"
                 outs = self._program(body, arrive, path, place, wanted)
                 self._trusted, self._reversed = trusted, reverse
@@ -109,7 +111,7 @@ class Flow:
                     why = self._refusal(equation, arrive, path)
                     if why:
                         return self._without(equation, arrive, path, place, why)
-                    self._site(equation, arrive, path, place, "rule")
+                    self._site(equation, arrive, path, place, "library" if library else "rule")
                     outs = [
                         flag | Flag.MOVES if inexact(v.aval) else flag
                         for flag, v in zip(outs, equation.outputs, strict=True)
@@ -215,7 +217,7 @@ class Flow:
         self, equation: Equation, arrive: list[Flag], path: Path, place: Place | None, group: str, why: str = ""
     ) -> None:
         # Within a library's own rule there may be what has no derivative; what is not smooth stays so.
-        if self._silent or self._trusted and group in ("none", "loop", "grows", "rule"):
+        if self._silent or self._trusted and group in ("none", "loop", "grows", "rule", "library"):
             return
         random = _any(arrive, Flag.RANDOM)
         self.sites[path] = Site(path, why if group == "declared" else equation.name, group, place, random, why)

@@ -8,7 +8,7 @@ import numpy as np
 from pliant.lint._advice import advice
 from pliant.lint._compare import against_differences, against_reverse_mode, number
 from pliant.lint._flow import Flow, Path, Site
-from pliant.lint._margins import COMPARISONS
+from pliant.lint._margins import CHOICES
 from pliant.lint._probe import Edge, Probe, Sample
 from pliant.lint.report import MILD, Finding
 
@@ -152,7 +152,7 @@ class Judge:
             return self._finding(
                 "BIAS", edge.site, f"random numbers meet parameters: {jump}; the derivative misses it", effect
             )
-        if _is_here(edge) or edge.site.name not in COMPARISONS or self._blind(edge):
+        if _is_here(edge) or edge.site.name not in CHOICES or self._blind(edge):
             unit = self.probe.length(edge.direction)
             slopes = f"the derivative is {number(slope / unit)}, the mean slope over the reach {number(secant / unit)}"
             return self._finding("LIES", edge.site, f"{jump}; {slopes}", effect)
@@ -235,10 +235,10 @@ class Judge:
         """What no edge explains: a derivative that is not that of the function next to the arguments."""
         numbers, effect = against_differences(self.probe, self.here)
         if numbers:
-            yield from self._blame(("declared", "rule", "blocks"), numbers, effect)
+            yield from self._blame(("declared", "rule", "blocks", "library"), numbers, effect)
         numbers, effect = against_reverse_mode(self.probe, self.here)
         if numbers:
-            yield from self._blame(("declared", "rule"), numbers, effect)
+            yield from self._blame(("declared", "rule", "library"), numbers, effect)
 
     def _blame(self, groups: tuple[str, ...], numbers: str, effect: float) -> Iterator[Finding]:
         for group in groups:
@@ -266,7 +266,7 @@ class Judge:
 
 def _line(site: Site) -> tuple:
     """What sites share whose jumps would be told as one finding."""
-    mild = site.name in COMPARISONS and not site.random
+    mild = site.name in CHOICES and not site.random
     return (site.path,) if site.place is None or site.group == "edges" else (site.place, site.group, site.random, mild)
 
 

@@ -48,7 +48,7 @@ def lint(
     single = jnp.result_type(float) == jnp.float32
     with jax.enable_x64(True):
         parameters = [_double(argument) if index in chosen else None for index, argument in enumerate(arguments)]
-        others = [_double(argument, arrays_alone=True) for argument in arguments]
+        others = [_double(argument, moving=False) for argument in arguments]
         moving = [jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(parameters)]
         if not any(moving):
             raise ValueError(
@@ -101,16 +101,18 @@ def _directions(leaves: list[np.ndarray], count: int, scale: float) -> np.ndarra
     return reach * draws * signs
 
 
-def _double(tree: Any, arrays_alone: bool = False) -> Any:
-    """Floating point and complex numbers in double precision, as arrays; Python's own stay with `arrays_alone`."""
+def _double(tree: Any, moving: bool = True) -> Any:
+    """Floating point and complex numbers in double precision, as arrays; what does not move stays Python's or numpy's own."""
 
     def convert(leaf: Any) -> Any:
-        if not hasattr(leaf, "dtype") and (arrays_alone or not isinstance(leaf, (int, float, complex))):
+        if not hasattr(leaf, "dtype") and not (moving and isinstance(leaf, (int, float, complex))):
             return leaf
         kind = jnp.result_type(leaf)
-        if jnp.issubdtype(kind, jnp.floating):
-            return jnp.asarray(leaf, jnp.float64)
-        return jnp.asarray(leaf, jnp.complex128 if jnp.issubdtype(kind, jnp.complexfloating) else kind)
+        wide = jnp.float64 if jnp.issubdtype(kind, jnp.floating) else jnp.complex128
+        kind = wide if jnp.issubdtype(kind, jnp.inexact) else kind
+        # While JAX traces, whatever is done to its own arrays is traced; numpy's functions take numpy's alone.
+        own = not moving and isinstance(leaf, (np.ndarray, np.generic))
+        return leaf.astype(kind) if own else jnp.asarray(leaf, kind)
 
     return jax.tree.map(convert, tree)
 

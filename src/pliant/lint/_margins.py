@@ -137,6 +137,8 @@ def _diagonal(operands: Any, results: Any, parameters: Any) -> Array:
 
 
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "ne", "lt_to", "le_to", "eq_to")
+# What chooses among values that have derivatives of their own; the others lose theirs.
+CHOICES = (*COMPARISONS, "argmax", "argmin", "sort", "top_k")
 
 BLOCKS: Mapping[str, Margin | None] = {
     **dict.fromkeys(COMPARISONS, _difference),
