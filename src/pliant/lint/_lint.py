@@ -111,8 +111,8 @@ def _double(tree: Any, moving: bool = True) -> Any:
         wide = jnp.float64 if jnp.issubdtype(kind, jnp.floating) else jnp.complex128
         kind = wide if jnp.issubdtype(kind, jnp.inexact) else kind
         # While JAX traces, whatever is done to its own arrays is traced; numpy's functions take numpy's alone.
-        own = not moving and isinstance(leaf, (np.ndarray, np.generic))
-        return leaf.astype(kind) if own else jnp.asarray(leaf, kind)
+        numpys = not moving and isinstance(leaf, (np.ndarray, np.generic))
+        return np.asarray(leaf, kind) if numpys else jnp.asarray(leaf, kind)
 
     return jax.tree.map(convert, tree)
 
