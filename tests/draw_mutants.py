@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from pliant.core.replay import Recorder, Scorer
+from pliant.core.chance.replay import Recorder, Scorer
 
 
 def negated(kept):

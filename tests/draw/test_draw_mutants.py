@@ -20,8 +20,8 @@ from draw_mutants import (
 from oracle_checks import LIMIT
 
 from pliant import draw
-from pliant.core import discrete, draws, expected
-from pliant.core.replay import Scorer, Swapper
+from pliant.core.chance import discrete, draws, expected
+from pliant.core.chance.replay import Scorer, Swapper
 
 P, STEPS, COUNT = 3.0, 5, 30_000
 

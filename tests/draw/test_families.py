@@ -9,7 +9,7 @@ from oracle_checks import LIMIT
 from scipy import stats
 
 from pliant import draw
-from pliant.core import draws
+from pliant.core.chance import draws
 
 THETA = {
     "bernoulli": jnp.array(0.3),

@@ -13,8 +13,8 @@ from scipy import integrate
 from scipy.stats import multivariate_normal, norm, poisson
 
 from pliant import NotApplicable, draw
-from pliant.core import crossings
-from pliant.core.replay import Swapper
+from pliant.core.chance import crossings
+from pliant.core.chance.replay import Swapper
 
 
 def slope(f, at, step=1e-5):
@@ -94,7 +94,7 @@ def test_edges_that_are_counted_twice_fail(monkeypatch):
         whole = [dataclasses.replace(edge, beside=jnp.ones_like(edge.beside)) for edge in (found.low, found.high)]
         return dataclasses.replace(found, low=whole[0], high=whole[1])
 
-    monkeypatch.setattr("pliant.core.interpreter.digit", wrong)
+    monkeypatch.setattr("pliant.core.chance.interpreter.digit", wrong)
     f, exact = CONVERTERS["floor"]
     assert abs(scores(samples(f, 0.7), slope(exact, 0.7))[0]) > 2 * LIMIT
 

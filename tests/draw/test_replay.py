@@ -10,7 +10,7 @@ from oracle_checks import LIMIT
 from problems import slope
 
 from pliant import NotApplicable, draw
-from pliant.core import discrete
+from pliant.core.chance import discrete
 
 
 def branches(p, key):

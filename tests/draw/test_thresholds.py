@@ -9,7 +9,7 @@ from oracle_checks import LIMIT
 from problems import barrier_exactly, slope
 from scipy import stats
 
-from pliant.core.replay import Swapper
+from pliant.core.chance.replay import Swapper
 
 
 def plain(f, theta, count=20_000):

@@ -14,8 +14,8 @@ from test_score_function import passage
 
 import pliant
 from pliant import NotApplicable, draw
-from pliant.core import discrete, draws
-from pliant.core.replay import Swapper
+from pliant.core.chance import discrete, draws
+from pliant.core.chance.replay import Swapper
 from pliant.dynamics import Metropolis, OverdampedLangevin
 from pliant.estimators import BPTT, MeasureValued, ScoreFunction, StochasticTriple
 from pliant.observables import Final, FirstPassageTime

@@ -5,7 +5,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from pliant.core.draws import DRAW
+from pliant.core.chance.draws import DRAW
 from pliant.core.programs import Branch, Call, Equation, Literal, Program, Scan
 
 

@@ -16,8 +16,8 @@ from jax import lax
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree, UInt32
 
 from pliant.core import random
+from pliant.core.chance.recognised import recognised
 from pliant.core.fusion import once
-from pliant.core.recognised import recognised
 
 # Steps of a law with little noise are drawn in pairs, so that no half of a pair of normals is thrown away.
 _ALWAYS_WHOLE = 32

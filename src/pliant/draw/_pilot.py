@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PRNGKeyArray, PyTree
 
-from pliant.core.discrete import Options
+from pliant.core.chance.discrete import Options
+from pliant.core.chance.expected import Expected
 from pliant.core.errors import NotApplicable
-from pliant.core.expected import Expected
 
 _REPEATS, _ROUNDS = 256, 3
 _LEAVE_ONE_OUT = 10

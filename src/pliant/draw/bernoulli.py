@@ -4,7 +4,7 @@ from typing import Any
 
 from jaxtyping import Array, Bool, PRNGKeyArray
 
-from pliant.core import draws
+from pliant.core.chance import draws
 from pliant.draw._arguments import between, common, key_of
 
 

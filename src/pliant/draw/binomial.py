@@ -5,7 +5,7 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from pliant.core import draws
+from pliant.core.chance import draws
 from pliant.draw._arguments import between, common, key_of
 
 

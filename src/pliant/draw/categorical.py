@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from pliant.core import draws
+from pliant.core.chance import draws
 from pliant.core.trees import floating
 from pliant.draw._arguments import key_of
 

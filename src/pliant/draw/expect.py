@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from jaxtyping import PRNGKeyArray, PyTree
 
-from pliant.core.discrete import options
-from pliant.core.expected import ESTIMATORS, Expected
+from pliant.core.chance.discrete import options
+from pliant.core.chance.expected import ESTIMATORS, Expected
 from pliant.core.validate import one_of, positive_whole
 from pliant.draw._pilot import cheapest
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray
 
-from pliant.core.draws import guarded
+from pliant.core.chance.draws import guarded
 from pliant.core.validate import positive_whole
 from pliant.draw._arguments import between, key_of
 

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from pliant.core.chance.discrete import Options, Simulation, replay
 from pliant.core.contributions import Contribution, Direct
-from pliant.core.discrete import Options, Simulation, replay
 from pliant.core.estimator import Problem
 from pliant.core.rollout import Rollout
 

@@ -2,8 +2,8 @@
 
 import equinox as eqx
 
+from pliant.core.chance.discrete import options
 from pliant.core.contributions import Contribution
-from pliant.core.discrete import options
 from pliant.core.estimator import Estimator, Problem
 from pliant.core.rollout import Rollout
 from pliant.estimators import _swapped

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from pliant.core.chains import Source
-from pliant.core.events import Digit, Drawn, Edge, Noise, Threshold
-from pliant.core.interpreter import Interpreter
+from pliant.core.chance.chains import Source
+from pliant.core.chance.events import Digit, Drawn, Edge, Noise, Threshold
+from pliant.core.chance.interpreter import Interpreter
 
 # By how many roundings two ways to the same uniform may differ.
 _ROUNDING = 16

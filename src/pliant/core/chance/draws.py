@@ -1,6 +1,6 @@
 """Discrete draws as operations that a traced program shows, and what a derivative needs to know of each family.
 
-A family is a probability mass function with parameters. `jax.grad` through a draw raises; `pliant.core.replay` finds the
+A family is a probability mass function with parameters. `jax.grad` through a draw raises; `pliant.core.chance.replay` finds the
 draws of a program and asks their families what could have come out instead.
 """
 
@@ -231,7 +231,7 @@ _guard = operation(GUARD, lambda x, name: x, _refuse_guarded)
 
 
 def guarded(x: Any, name: str) -> Any:
-    """The array itself, which plain differentiation refuses and `pliant.core.replay` looks through."""
+    """The array itself, which plain differentiation refuses and `pliant.core.chance.replay` looks through."""
     return _guard(x, name=name)
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from pliant.core.activity import inexact
-from pliant.core.chains import Value
-from pliant.core.draws import DRAW
+from pliant.core.chance.chains import Value
+from pliant.core.chance.draws import DRAW
 from pliant.core.programs import Call, Equation, Program, While
 
 GENERATORS = {"random_bits", "random_gamma", "threefry2x32", "rng_bit_generator", "rng_uniform"}

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pliant.core.chains import Chain
+from pliant.core.chance.chains import Chain
 from pliant.core.programs import operation
 
 RECOGNISED = "pliant_recognised"

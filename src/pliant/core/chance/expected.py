@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
-from pliant.core.discrete import Options, Simulation, replay, score
-from pliant.core.once import once
+from pliant.core.chance.discrete import Options, Simulation, replay, score
+from pliant.core.chance.once import once
 
 ESTIMATORS = ("replay", "measure_valued", "score")
 # What is folded into the key of a run for the choices of its estimator.

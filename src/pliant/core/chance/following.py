@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
 
-from pliant.core.chains import AFTER, ANY, BEFORE, REPEATED, Chain, Origin, Value, conflict, is_shared, marks
-from pliant.core.inverses import FLAT, undone
+from pliant.core.chance.chains import AFTER, ANY, BEFORE, REPEATED, Chain, Origin, Value, conflict, is_shared, marks
+from pliant.core.chance.inverses import FLAT, undone
 from pliant.core.programs import Equation
 
 STRUCTURAL = {

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from pliant.core.inverses import Event, Step, is_flat
+from pliant.core.chance.inverses import Event, Step, is_flat
 
 # From which noise a value descends: the uniform's identity, then which part of it: see `conflict`.
 Origin = tuple[Any, ...]

@@ -9,19 +9,28 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pliant.core.activity import inexact
-from pliant.core.chains import Chain, Source, Value, decides, descent, lift, share
-from pliant.core.crossings import COMPARISONS, compared, digit, matched, side_that_decides
-from pliant.core.draws import DRAW, GUARD, Categorical, Family, uniforms
+from pliant.core.chance.chains import Chain, Source, Value, decides, descent, lift, share
+from pliant.core.chance.crossings import COMPARISONS, compared, digit, matched, side_that_decides
+from pliant.core.chance.draws import DRAW, GUARD, Categorical, Family, uniforms
+from pliant.core.chance.events import Digit, Drawn, Threshold
+from pliant.core.chance.extremes import extreme
+from pliant.core.chance.following import follow, mark
+from pliant.core.chance.places import (
+    EQUALITIES,
+    GENERATORS,
+    interesting,
+    is_uniform,
+    jumps,
+    lumped,
+    lumps,
+    unrecognised,
+)
+from pliant.core.chance.recognised import QUANTILES, RECOGNISED, quantile_chain
+from pliant.core.chance.samplers import choice, sampler
+from pliant.core.chance.stairs import Edges, stairs
+from pliant.core.chance.walker import ANYTHING, Walker
 from pliant.core.errors import NotApplicable
-from pliant.core.events import Digit, Drawn, Threshold
-from pliant.core.extremes import extreme
-from pliant.core.following import follow, mark
-from pliant.core.places import EQUALITIES, GENERATORS, interesting, is_uniform, jumps, lumped, lumps, unrecognised
 from pliant.core.programs import Equation
-from pliant.core.recognised import QUANTILES, RECOGNISED, quantile_chain
-from pliant.core.samplers import choice, sampler
-from pliant.core.stairs import Edges, stairs
-from pliant.core.walker import ANYTHING, Walker
 
 # What is folded into the key of one of JAX's samplers for what else it could have drawn.
 _ALTERNATIVES = 0xA17

@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from pliant.core.chains import Chain, Source
-from pliant.core.draws import Family
+from pliant.core.chance.chains import Chain, Source
+from pliant.core.chance.draws import Family
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from pliant.core.chains import Chain, Origin, Source, Value
-from pliant.core.inverses import Event, Step, is_flat, undone
+from pliant.core.chance.chains import Chain, Origin, Source, Value
+from pliant.core.chance.inverses import Event, Step, is_flat, undone
 from pliant.core.programs import Equation
 
 

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from jaxtyping import Array
 
-from pliant.core.chains import Chain, Value, decides, is_shared
-from pliant.core.events import Digit, Edge, Noise, Threshold
-from pliant.core.extremes import Extreme
+from pliant.core.chance.chains import Chain, Value, decides, is_shared
+from pliant.core.chance.events import Digit, Edge, Noise, Threshold
+from pliant.core.chance.extremes import Extreme
+from pliant.core.chance.stairs import Edges
 from pliant.core.programs import Equation
-from pliant.core.stairs import Edges
 
 # (name, on which side the value stands) -> whether it is true above the threshold, and whether "above" has the threshold.
 _ABOVE = {

@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from pliant.core.chains import Chain, Value
-from pliant.core.draws import Family, Geometric, Poisson
+from pliant.core.chance.chains import Chain, Value
+from pliant.core.chance.draws import Family, Geometric, Poisson
 from pliant.core.programs import Equation
 
 # Whatever way a number was drawn, its law says what could have come out instead.

@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from pliant.core.activity import inexact, reach, settled
-from pliant.core.chains import AFTER, BEFORE, Chain, Source, Value, descent, lift, marked, share
+from pliant.core.chance.chains import AFTER, BEFORE, Chain, Source, Value, descent, lift, marked, share
+from pliant.core.chance.places import draws, may_lump
 from pliant.core.errors import NotApplicable
-from pliant.core.places import draws, may_lump
 from pliant.core.programs import Branch, Call, Equation, Program, Scan, While
 
 # From where a number descends that a loop or a branch gives.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from pliant.core.activity import inexact
-from pliant.core.inverses import far
+from pliant.core.chance.inverses import far
 from pliant.core.programs import Equation
 
 # The threshold between k - 1 and k, and whether k begins at it or just after it.

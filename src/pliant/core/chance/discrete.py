@@ -13,11 +13,11 @@ import jax.numpy as jnp
 from jax.lax import stop_gradient
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from pliant.core.chains import Value
+from pliant.core.chance.chains import Value
+from pliant.core.chance.interpreter import Interpreter
+from pliant.core.chance.replay import Recorder, Scorer, Swap, Swapper, Units, WeakRecorder
 from pliant.core.errors import NotApplicable
-from pliant.core.interpreter import Interpreter
 from pliant.core.programs import Program, trace
-from pliant.core.replay import Recorder, Scorer, Swap, Swapper, Units, WeakRecorder
 from pliant.core.validate import one_of, positive_whole
 
 # The share of runs that goes to alternatives alike, so that none that matters is left to a vanishing chance.

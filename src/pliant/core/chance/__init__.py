@@ -1,0 +1,1 @@
+"""Programs that draw: read as they are, walked to every draw and threshold, differentiated in expectation."""
