@@ -11,7 +11,7 @@ import linecache
 import math
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -96,7 +96,7 @@ class Program:
         """The variables that `constants` are bound to."""
         return self._bound[: len(self.constants)]
 
-    @property
+    @functools.cached_property
     def _bound(self) -> Sequence[Variable]:
         return [*self.jaxpr.constvars, *self.jaxpr.invars]
 
@@ -122,8 +122,8 @@ class Program:
         if call is None or call.name != "jit" or not isinstance(call.structure, Call):
             return self
         body, held = call.structure.body, dict(zip(self.captured, self.constants, strict=True))
-        inside = dict(zip(call.inputs, body.inputs, strict=True)) if len(call.reads) == len(call.inputs) else {}
-        # Every input goes in, once.
+        inside = dict(zip(call.reads, body.inputs, strict=False))
+        # Every input goes in, once, and no literal.
         once = len(inside) == len(call.inputs) and inside.keys() - held.keys() == set(self.inputs)
         if not once or list(call.outputs) != list(self.outputs):
             return self
@@ -150,16 +150,24 @@ class Program:
 
         Left out are numbers and what is made larger by repetition: they are had anew as soon as they are read.
         """
-        moved = {variable for variable, moves in zip(self.inputs, moving, strict=True) if moves}
-        still: dict[Variable, None] = {}
-        for equation in self.equations:
-            if moved.isdisjoint(equation.reads):
-                still.update(dict.fromkeys(equation.outputs if equation.lasts else ()))
-            else:
-                moved.update(equation.outputs)
+        moved = self.reached(variable for variable, moves in zip(self.inputs, moving, strict=True) if moves)
         readers = (equation.reads for equation in self.equations if not moved.isdisjoint(equation.outputs))
-        read = set(itertools.chain(*readers, variables(self.outputs)))
-        return [variable for variable in still if variable in read]
+        read = set(itertools.chain(*readers, variables(self.outputs))) - moved
+        return [
+            variable
+            for equation in self.equations
+            if equation.lasts
+            for variable in equation.outputs
+            if variable in read
+        ]
+
+    def reached(self, sources: Iterable[Variable]) -> set[Variable]:
+        """What depends on some of its variables, these included."""
+        found = set(sources)
+        for equation in self.equations:
+            if not found.isdisjoint(equation.reads):
+                found.update(equation.outputs)
+        return found
 
     def values(
         self, *operands: Any, rule: Callable | None = None, known: Mapping[Variable, Any] = MappingProxyType({})

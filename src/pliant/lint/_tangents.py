@@ -60,12 +60,5 @@ def _derivative(keyed: _Keyed) -> Program:
 def _arrivals(keyed: _Keyed) -> list[bool]:
     """For every tangent of a result, whether it depends on those that go in."""
     program = _derivative(keyed)
-    return _reached(program, set(program.inputs[len(keyed.moving) :]))
-
-
-def _reached(program: Program, sources: set) -> list[bool]:
-    """For every output, whether it depends on one of the sources."""
-    for equation in program.equations:
-        if not sources.isdisjoint(equation.reads):
-            sources.update(equation.outputs)
-    return [isinstance(atom, Variable) and atom in sources for atom in program.outputs]
+    reached = program.reached(program.inputs[len(keyed.moving) :])
+    return [isinstance(atom, Variable) and atom in reached for atom in program.outputs]
