@@ -195,19 +195,40 @@ def test_numpy_functions_take_the_numpy_arrays_that_do_not_move(double):
         assert jax.grad(readout)(3.1, times, channels) == 0.0
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-def test_numpy_constants_are_of_the_precision_that_a_program_is_looked_at_or_run_in(compiled):
+def with_a_rule(function):
+    """With the derivative that it has, by a rule of the user's."""
+    ruled = jax.custom_jvp(function)
+    ruled.defjvp(lambda primals, tangents: (function(*primals), jax.jvp(function, primals, tangents)[1]))
+    return ruled
+
+
+@pytest.mark.parametrize("made", [lambda function: function, jax.jit, with_a_rule], ids=["plain", "jit", "custom_jvp"])
+def test_numpy_constants_are_of_the_precision_that_a_program_is_looked_at_or_run_in(made):
     """JAX keeps such a constant as it was first traced, and takes it into programs of another precision."""
     charges = np.array([1.1, 2.3, 3.6])
-    plain = lambda gain: jnp.sum(jnp.floor(gain * charges))
-    readout = jax.jit(plain) if compiled else plain
+    readout = made(lambda gain: jnp.sum(jnp.floor(gain * charges)))
     with jax.enable_x64(False):
         run = jax.jit(readout)
         before = run(1.05)
-        (finding,) = pliant.lint(readout, 1.05)
-        assert finding.severity == "LIES" and finding.kind == "floor"
-        assert before.dtype == jnp.float32 and run(1.05) == before
-        assert jax.grad(readout)(1.05).dtype == jnp.float32
+        for _ in range(2):
+            finding, *_ = pliant.lint(readout, 1.05)
+            assert finding.severity == "LIES" and finding.kind == "floor"
+            assert before.dtype == jnp.float32 and run(1.05) == before
+            assert jax.jit(jax.grad(readout))(1.05).dtype == jnp.float32
+
+
+@pytest.mark.parametrize(("made", "size"), [(lambda function: function, 3), (jax.jit, 4)], ids=["plain", "jit"])
+def test_a_second_look_at_a_program_with_numpy_constants_compiles_nothing(made, size, caplog):
+    charges = np.linspace(1.1, 3.6, size)
+    readout = made(lambda gain: jnp.sum(jnp.sin(gain * charges)))
+    with jax.enable_x64(False), jax.log_compiles():
+        readout(1.05)
+        pliant.lint(readout, 1.05)
+        assert "Finished XLA compilation of jit(batch)" in caplog.text
+        readout(1.05)
+        caplog.clear()
+        assert pliant.lint(readout, 1.07).ok
+        assert "jit(batch)" not in caplog.text
 
 
 def test_what_the_author_stands_by_is_not_reported():

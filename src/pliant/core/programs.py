@@ -51,6 +51,7 @@ _CALLS = {
     "custom_lin": "call_jaxpr",
 }
 
+_JAXPRS = core.Jaxpr, core.ClosedJaxpr
 # Where equations with custom derivatives keep their rules: functions, and new ones at every trace.
 _RULES = ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees")
 
@@ -131,6 +132,18 @@ class Program:
         invars = [*body.captured, *(inside[v] for v in bound), *(inside[v] for v in self.inputs)]
         constants = *body.constants, *(held[v] for v in bound)
         return Program(body.jaxpr.replace(constvars=[], invars=invars), constants)
+
+    @property
+    def bare(self) -> "Program":
+        """The same equations, that hold no constant that anybody else does: shapes and types of its own, copies inside."""
+        invars = [*self.captured, *self.inputs]
+        jaxpr = _rewritten(self.jaxpr, _copied).replace(constvars=[], invars=invars)
+        return Program(jaxpr, tuple(variable.aval for variable in self.captured))
+
+    @property
+    def numpys(self) -> list[np.ndarray]:
+        """Constants that are no arrays of JAX's, those of programs inside too."""
+        return [c for inner in self.inner for c in inner.constants if isinstance(c, np.ndarray)]
 
     @property
     def inner(self) -> Iterator["Program"]:
@@ -258,6 +271,11 @@ class Equation:
         """The variables among its inputs."""
         return variables(self.inputs)
 
+    @functools.cached_property
+    def written(self) -> tuple[str, str, str]:
+        """The operation, its parameters and the types that it takes, in letters: the same wherever it stands."""
+        return self.name, str(self.parameters), str(self.operands)
+
     def evaluate(self, operands: Sequence[Any]) -> list[Any]:
         """The results, by the operation's own rules: an outer transformation sees it as the program wrote it."""
         parameters = self.raw.primitive.get_bind_params(self.parameters)
@@ -289,15 +307,14 @@ class Equation:
     def programs(self) -> list[Program]:
         """Every program inside, also those of operations that are no `Structure`, such as a linear solve."""
         rows = (value if isinstance(value, tuple) else (value,) for value in self.parameters.values())
-        kinds = core.Jaxpr, core.ClosedJaxpr
-        return [_program(value) for value in itertools.chain.from_iterable(rows) if isinstance(value, kinds)]
+        return [_program(value) for value in itertools.chain.from_iterable(rows) if isinstance(value, _JAXPRS)]
 
     @property
     def scope(self) -> str:
         """The names of `jax.named_scope` that it was written under."""
         return str(self.raw.source_info.name_stack)
 
-    @property
+    @functools.cached_property
     def place(self) -> Place | None:
         """The innermost line that is no library's; None inside a library, whose caller is the equation around."""
         return next(self._places(), None)
@@ -346,6 +363,7 @@ def _shapes(atoms: Sequence[Any]) -> list[jax.ShapeDtypeStruct]:
     return [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in atoms]
 
 
+@functools.lru_cache(maxsize=4096)
 def users_line(file: str) -> bool:
     """Whether a file is the user's: not Python's own, no installed package's, not this library's."""
     return not any(folder + os.sep in file for folder in _FOLDERS)
@@ -362,7 +380,7 @@ def alike(one: Any, other: Any) -> bool:
     if one is other:
         return True
     if isinstance(one, Program) and isinstance(other, Program):
-        return _same_shapes(one.constants, other.constants) and _alike_jaxprs(one.jaxpr, other.jaxpr)
+        return len(one.constants) == len(other.constants) and _alike_jaxprs(one.jaxpr, other.jaxpr)
     if isinstance(one, core.Jaxpr) and isinstance(other, core.Jaxpr):
         return _alike_jaxprs(one, other)
     if isinstance(one, core.ClosedJaxpr) and isinstance(other, core.ClosedJaxpr):
@@ -400,11 +418,6 @@ def _alike_jaxprs(one: Any, other: Any) -> bool:
 
     bound = bind(one.constvars, other.constvars) and bind(one.invars, other.invars)
     return bound and all(map(step, one.eqns, other.eqns)) and all(map(read, one.outvars, other.outvars))
-
-
-def _same_shapes(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    kinds = [[jax.typeof(value) for value in values] for values in (some, others)]
-    return kinds[0] == kinds[1]
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -462,7 +475,7 @@ def _unsharded(raw: Any) -> Program:
     read = raw.params
     axes = {name: read["mesh"].shape[name] for name in read["mesh"].axis_names if name in read["newly_manual_axes"]}
     inner = getattr(read["jaxpr"], "jaxpr", read["jaxpr"])
-    inner = _untyped(inner) if read["check_vma"] else inner
+    inner = _rewritten(inner, _untyped) if read["check_vma"] else inner
     shard = core.jaxpr_as_fun(core.ClosedJaxpr(inner, ()))
 
     def together(*operands: Any) -> list[Any]:
@@ -475,25 +488,36 @@ def _unsharded(raw: Any) -> Program:
     return trace(together, *_shapes(raw.invars))[0]
 
 
-def _untyped(jaxpr: Any) -> Any:
-    """The same program without what only tells types which values differ between devices."""
-    if isinstance(jaxpr, core.Jaxpr):
-        return jaxpr.replace(eqns=[_untyped_equation(raw) for raw in jaxpr.eqns])
-    if isinstance(jaxpr, core.ClosedJaxpr):
-        return jaxpr.replace(jaxpr=_untyped(jaxpr.jaxpr))
-    return tuple(map(_untyped, jaxpr)) if type(jaxpr) is tuple else jaxpr
+def _rewritten(value: Any, rule: Callable, constant: Callable = lambda constant: constant) -> Any:
+    """The same program, or some of them, with every equation by a `rule`; anything else is as it was."""
+    if type(value) is tuple:
+        return tuple(_rewritten(part, rule, constant) for part in value)
+    if not isinstance(value, _JAXPRS):
+        return value
+    consts = getattr(value, "consts", ())
+    held = {"consts": [*map(constant, consts)]} if consts else {}
+    if isinstance(value, core.Jaxpr):
+        return value.replace(eqns=[*map(rule, value.eqns)], **held)
+    return value.replace(jaxpr=_rewritten(value.jaxpr, rule, constant), **held)
 
 
-def _untyped_equation(raw: Any) -> Any:
+def _copied(raw: Any) -> Any:
+    """The same equation, with copies of numpy's constants inside."""
+    copy = lambda constant: constant.copy() if isinstance(constant, np.ndarray) else constant
+    return raw.replace(params={name: _rewritten(value, _copied, copy) for name, value in raw.params.items()})
+
+
+def _untyped(raw: Any) -> Any:
+    """The same equation without what only tells types which values differ between devices."""
     if raw.primitive.name == "pvary":
         return raw.replace(primitive=core.primitives.copy_p, params={})
     if raw.primitive.name == "psum_invariant":
         return raw.replace(primitive=core.primitives.psum_p, params={**raw.params, "axis_index_groups": None})
     if raw.primitive.name == "custom_jvp_call":
         # The rule insists on the types: what remains is the derivative of what the function does.
-        call = {"call_jaxpr": _untyped(raw.params["call_jaxpr"])}
+        call = {"call_jaxpr": _rewritten(raw.params["call_jaxpr"], _untyped)}
         return raw.replace(primitive=core.primitives.closed_call_p, params=call)
-    return raw.replace(params={name: _untyped(value) for name, value in raw.params.items()})
+    return raw.replace(params={name: _rewritten(value, _untyped) for name, value in raw.params.items()})
 
 
 def _cut(operand: Any, spec: Sequence[Any], axes: dict[str, int]) -> Any:

@@ -1,6 +1,7 @@
 """What is compiled of a program, kept for later looks at the same one with other numbers."""
 
 import collections
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
@@ -8,16 +9,19 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from pliant.core.activity import inexact
-from pliant.core.programs import Equation, Program, Scan, While, alike, trace
+from pliant.core.programs import Call, Equation, Program, Scan, While, alike, trace
 from pliant.lint._flow import Flow
 from pliant.lint._walk import Walk
 
 # Programs that compute fewer numbers than this had better compile soon than run fast.
 _LONG = 200_000
+# Operations on fewer numbers than this take as long on a batch of them.
+_FEW = 64
 # What a loop of unknown length is taken for.
 _ROUNDS = 10
 _QUICK: Any = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -56,18 +60,37 @@ class Compiled:
             slopes = [d.full if inexact(d.value) else jnp.zeros(jnp.shape(d.value)) for d in duals]
             return _real([d.value for d in duals]), _real(slopes), records
 
-        # One after another: a batch would take both sides of every branch, and there are callbacks that bear none.
         def batch(looking: bool, c: Any, p: Any, k: Any, rows: Any, directions: Any, count: Any) -> tuple:
             run = lambda row, direction: at(c, p, k, row, direction, looking)
+            # As a rule one after another: most operations are on numbers enough to fill the machine.
+            if together:
+                return jax.vmap(run)(rows, directions)
             nothing = jax.tree.map(jnp.zeros_like, jax.eval_shape(run, rows[0], directions[0]))
             one = lambda index, *pair: lax.cond(index < count, lambda: run(*pair), lambda: nothing)
             return lax.map(lambda each: one(*each), (jnp.arange(len(rows)), rows, directions))
 
-        compile = functools.partial(jax.jit, compiler_options={} if _work(program) > _LONG else _QUICK)
+        numbers, operations = _work(program)
+        together = numbers > _LONG and numbers < _FEW * operations and _plain(program)
+        compile = functools.partial(_Lasting, options={} if numbers > _LONG else _QUICK)
         self.settled = compile(settled) if still else lambda constants, point: []
         self.looks, self.slopes = (compile(functools.partial(batch, looking)) for looking in (True, False))
         self.values = compile(lambda c, p, k, rows: lax.map(lambda row: value(c, p, k, row), rows))
         self.gradient = compile(jax.grad(lambda row, c, p, k, weights: value(c, p, k, row) @ weights))
+
+
+class _Lasting:
+    """A compiled function. As of `jax.jit`, but it outlasts `jax.clear_caches`, and holds no trace of what it came from."""
+
+    def __init__(self, function: Callable, options: dict[str, Any]):
+        self._jitted = jax.jit(function, compiler_options=options)
+        self._compiled: Callable | None = None
+
+    def __call__(self, *arguments: Any) -> Any:
+        if self._compiled:
+            with contextlib.suppress(TypeError, ValueError):  # arrays that lie elsewhere
+                return self._compiled(*arguments)
+        self._compiled = self._jitted.lower(*arguments).compile()
+        return self._compiled(*arguments)
 
 
 def _if_given(equation: Equation, operands: list[Any]) -> list[Any]:
@@ -80,6 +103,8 @@ _kept: collections.deque[tuple[tuple, Compiled]] = collections.deque(maxlen=_KEP
 
 def compiled(program: Program, flow: Flow, point: Sequence[Any], moving: Sequence[bool]) -> Compiled:
     """A program's functions: those of an earlier one where that is the same but for its numbers."""
+    # What is kept holds no values of constants: JAX keeps numpy's as they are for as long as anybody does.
+    program = program.bare
     key = (program, *_derivatives(program, moving), flow.shape, tuple(moving))
     for kept, found in _kept:
         if alike(kept, key):
@@ -105,16 +130,18 @@ def _traced(program: Program, moving: Sequence[bool], derivative: Callable) -> P
     arguments = program.operands
     moved = [argument for argument, moves in zip(arguments, moving, strict=True) if moves]
 
-    def run(arguments: list, moved: list) -> Any:
+    def run(constants: Sequence[Any], arguments: list, moved: list) -> Any:
+        here = dataclasses.replace(program, constants=constants)
+
         def function(*moved: Any) -> list:
             ahead = iter(moved)
             given = [next(ahead) if moves else other for moves, other in zip(moving, arguments, strict=True)]
-            return [result for result in program.evaluate(*given) if inexact(result)]
+            return [result for result in here.evaluate(*given) if inexact(result)]
 
         return derivative(function, moved)
 
     try:
-        return trace(run, arguments, moved)[0]
+        return trace(run, program.constants, arguments, moved)[0].bare
     except Exception:  # a derivative that there is none of
         return None
 
@@ -128,14 +155,26 @@ def _backward(function: Callable, moved: list) -> Any:
     return pull(results)
 
 
-def _work(program: Program) -> int:
-    """Roughly how many numbers a program computes."""
-    total = 0
+def _work(program: Program) -> np.ndarray:
+    """Roughly how many numbers a program computes, and by how many operations."""
+    total = np.zeros(2)
     for equation in program.equations:
         structure = equation.structure
         repeats = structure.length if isinstance(structure, Scan) else _ROUNDS if isinstance(structure, While) else 1
-        total += repeats * sum(map(_work, equation.programs)) + sum(result.size for result in equation.results)
+        inside = sum(map(_work, equation.programs), start=np.zeros(2))
+        total += repeats * inside + [sum(result.size for result in equation.results), 1]
     return total
+
+
+def _plain(program: Program) -> bool:
+    """Whether it runs in batches as it does alone: both sides of branches would be taken, and some callbacks bear none."""
+    return all(
+        isinstance(equation.structure, Call | Scan) and equation.name != "shard_map"
+        if equation.programs or "call" in equation.name
+        else True
+        for inner in program.inner
+        for equation in inner.equations
+    )
 
 
 def _real(arrays: Sequence[Any]) -> Any:

@@ -14,7 +14,7 @@ from pliant.lint._accepted import is_ignored
 from pliant.lint._advice import advice
 from pliant.lint._flow import Flow
 from pliant.lint._judge import Judge
-from pliant.lint._precision import restore, traced
+from pliant.lint._precision import numpys, restore, traced
 from pliant.lint._probe import Probe
 from pliant.lint.report import Finding, Report
 
@@ -60,10 +60,11 @@ def lint(
             program = traced(_of_parameters(function, others), parameters)
         except _LOOKED_AT as error:
             return Report((_untraceable(error),), name)
-        found = _look(program, jax.tree.leaves(parameters), moving, directions, scale)
+        found, held = _look(program, jax.tree.leaves(parameters), moving, directions, scale), numpys(program)
+        del program
     if single:
         given = [argument if index in chosen else None for index, argument in enumerate(arguments)]
-        restore(_of_parameters(function, arguments), given, program)
+        restore(_of_parameters(function, arguments), given, held)
     return Report(tuple(found), name)
 
 

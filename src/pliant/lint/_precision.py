@@ -6,6 +6,7 @@ in double precision if one ran in single, and afterwards, so that the user's sti
 """
 
 import gc
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,9 @@ from pliant.lint._compiled import forget
 _ALIKE = frozenset(
     "add sub mul div rem max min pow atan2 and or xor lt le gt ge eq ne select_n concatenate dot_general".split()
 )
+Held = list[weakref.ref]
+"""Constants that may be gone."""
+
 # What single precision does without.
 _WIDE = tuple(map(np.dtype, ("float64", "complex128", "int64", "uint64")))
 
@@ -28,16 +32,22 @@ def traced(function: Callable, parameters: list) -> Program:
     program, _ = trace(function, parameters)
     if not _mixed(program):
         return program
+    held = numpys(program)
     # This one holds them too.
     del program
-    _forget()
+    _forget(held)
     return trace(function, parameters)[0]
 
 
-def restore(function: Callable, parameters: list, program: Program) -> None:
-    """See to it that `function` is traced in single precision again, after its `program` was in double."""
-    if _holds_doubles(program) and _is_wide(function, parameters):
-        _forget()
+def numpys(program: Program) -> Held:
+    """Constants of numpy's that a program holds, which somebody else may hold longer."""
+    return [weakref.ref(constant) for constant in program.numpys]
+
+
+def restore(function: Callable, parameters: list, held: Held) -> None:
+    """See to it that `function` is traced in single precision again, after it was in double, with constants that it held."""
+    if any(map(_wide, _alive(held))) and _is_wide(function, parameters):
+        _forget(held)
 
 
 def _mixed(program: Program) -> bool:
@@ -50,13 +60,6 @@ def _mixes(equation: Equation) -> bool:
         return False
     operands = equation.operands[1:] if equation.name == "select_n" else equation.operands
     return len({operand.dtype for operand in operands}) > 1
-
-
-def _holds_doubles(program: Program) -> bool:
-    """Whether there are constants of numpy's, its own or of functions inside, that single precision would narrow."""
-    own = (constant for constant in program.constants if not isinstance(constant, jax.Array))
-    inside = (variable.aval for inner in program.inner if inner is not program for variable in inner.captured)
-    return any(_wide(kind) for kind in (*own, *inside))
 
 
 def _is_wide(function: Callable, parameters: list) -> bool:
@@ -78,8 +81,12 @@ def _wide(kind: Any) -> bool:
     return getattr(kind, "dtype", None) in _WIDE
 
 
-def _forget() -> None:
-    """Let go of every traced program that nobody else holds, those in cycles of references too."""
-    forget()
-    jax.clear_caches()
-    gc.collect()
+def _alive(held: Held) -> list[np.ndarray]:
+    return [constant for constant in (reference() for reference in held) if constant is not None]
+
+
+def _forget(held: Held) -> None:
+    """Let go of traced programs, until nobody holds these."""
+    for let_go in (jax.clear_caches, gc.collect, forget, gc.collect):
+        if _alive(held):
+            let_go()
