@@ -182,6 +182,17 @@ class Program:
                 found.update(equation.outputs)
         return found
 
+    def needed(
+        self, wanted: Sequence[bool] | None = None, stop: Callable[["Equation"], bool] = lambda equation: False
+    ) -> set[Variable]:
+        """What its outputs, or those that are `wanted`, depend on other than through equations where to `stop`; they too."""
+        outputs = self.outputs if wanted is None else itertools.compress(self.outputs, wanted)
+        found = set(variables(outputs))
+        for equation in reversed(self.equations):
+            if not found.isdisjoint(equation.outputs) and not stop(equation):
+                found.update(equation.reads)
+        return found
+
     def values(
         self, *operands: Any, rule: Callable | None = None, known: Mapping[Variable, Any] = MappingProxyType({})
     ) -> dict[Variable, Any]:
@@ -354,7 +365,7 @@ class Equation:
                 yield Place(frame.file_name, frame.line_num, frame.function_name)
 
 
-def variables(atoms: Sequence[Atom]) -> list[Variable]:
+def variables(atoms: Iterable[Atom]) -> list[Variable]:
     """Those that are no literals."""
     return [atom for atom in atoms if isinstance(atom, Variable)]
 

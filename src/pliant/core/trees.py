@@ -10,7 +10,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, PyTree
 
-from pliant.core.programs import trace, variables
+from pliant.core.programs import trace
 
 
 def strong(tree: PyTree) -> PyTree:
@@ -105,8 +105,5 @@ def first_name(path: tuple) -> str:
 def inputs_used(function: Callable, tree: PyTree) -> list[bool]:
     """For every leaf of `tree`, whether the outputs of `function(tree)` can depend on it."""
     program, _ = trace(function, tree)
-    needed = set(variables(program.outputs))
-    for equation in reversed(list(program.equations)):
-        if needed.intersection(equation.outputs):
-            needed.update(equation.reads)
+    needed = program.needed()
     return [variable in needed for variable in program.inputs]

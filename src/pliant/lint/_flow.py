@@ -80,15 +80,15 @@ class Flow:
         flags: dict[Variable, Flag] = dict.fromkeys(program.captured, Flag.NONE)
         flags.update(zip(program.inputs, inputs, strict=True))
         read = lambda atom: Flag.NONE if isinstance(atom, Literal) else flags[atom]
-        equations = list(program.equations)
-        needed = _needed(equations, program, wanted)
-        unaccepted = _needed(equations, program, wanted, stop=is_accepted)
-        for index, equation in enumerate(equations):
+        needed, unaccepted = program.needed(wanted), program.needed(wanted, stop=is_accepted)
+        for index, equation in enumerate(program.equations):
             arrive = [read(atom) for atom in equation.inputs]
-            if index in needed:
-                silent, self._silent = self._silent, self._silent or index not in unaccepted or is_ignored(equation)
+            results = [variable in needed for variable in equation.outputs]
+            if any(results):
+                accepted = unaccepted.isdisjoint(equation.outputs) or is_ignored(equation)
+                silent, self._silent = self._silent, self._silent or accepted
                 self.accepted |= self._silent
-                outs = self._equation(equation, arrive, (*path, index), equation.place or place, needed[index])
+                outs = self._equation(equation, arrive, (*path, index), equation.place or place, results)
                 self._silent = silent
             else:
                 outs = [Flag.NONE] * len(equation.outputs)
@@ -221,24 +221,6 @@ class Flow:
             return
         random = _any(arrive, Flag.RANDOM)
         self.sites[path] = Site(path, why if group == "declared" else equation.name, group, place, random, why)
-
-
-def _needed(
-    equations: list[Equation],
-    program: Program,
-    wanted: Sequence[bool],
-    stop: Callable[[Equation], bool] = lambda equation: False,
-) -> dict[int, list[bool]]:
-    """The equations that wanted outputs depend on, other than through `stop`, with which of their results."""
-    alive = {atom for atom, want in zip(program.outputs, wanted, strict=True) if want and isinstance(atom, Variable)}
-    needed = {}
-    for index, equation in reversed(list(enumerate(equations))):
-        results = [variable in alive for variable in equation.outputs]
-        if any(results):
-            needed[index] = results
-            if not stop(equation):
-                alive.update(equation.reads)
-    return needed
 
 
 def _settle(flags: list[Flag], step: Callable[[list[Flag]], list[Flag]]) -> tuple[list[Flag], list[Flag]]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray, PyTree
 
 from pliant.core.chance.discrete import Options, Simulation, replay, score
-from pliant.core.chance.once import once
+from pliant.core.chance.first_order import first_order
 
 ESTIMATORS = ("replay", "measure_valued", "score")
 # What is folded into the key of a run for the choices of its estimator.
@@ -57,7 +57,7 @@ class Expected:
         def _derivative(primals: tuple, tangents: tuple) -> tuple:
             moving, held, key = primals
             surrogate = lambda moving: self._surrogate(flat, moving, held, key)
-            return jax.jvp(surrogate, (jax.tree.map(once, moving),), (tangents[0],))
+            return jax.jvp(surrogate, (jax.tree.map(first_order, moving),), (tangents[0],))
 
         return mean
 

@@ -1,4 +1,4 @@
-"""A value that may be differentiated no further."""
+"""Estimates that have a first derivative alone: a value that may be differentiated no further."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from jax.custom_derivatives import SymbolicZero
 
 
 @jax.custom_jvp
-def once(x: Any) -> Any:
+def first_order(x: Any) -> Any:
     """The value itself; a derivative of it raises."""
     return x
 
@@ -22,4 +22,4 @@ def _refuse(primals: tuple, tangents: tuple) -> tuple:
     return primals[0], tangents[0]
 
 
-once.defjvp(_refuse, symbolic_zeros=True)
+first_order.defjvp(_refuse, symbolic_zeros=True)
