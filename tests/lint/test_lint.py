@@ -148,6 +148,41 @@ def test_an_edge_that_is_not_located_is_said(monkeypatch):
     assert "not located" in report.findings[0].message
 
 
+@pytest.mark.parametrize(
+    ("function", "at", "kind", "where"),
+    [
+        (lambda t: 1.0 / (t - 1.05), 1.0, "div", "1.05"),
+        (lambda t: 1.0 / (t - 1.05) ** 6, 1.0, "div", "1.05"),
+        (lambda t: (t - 1.05) ** -2, 1.0, "integer_pow", "1.05"),
+        (lambda t: jnp.sum(1.0 / (t - jnp.array([0.93, 1.02, 1.05]))), 1.0, "div", "1.02"),
+        (lambda t: jnp.cbrt(t - 0.95), 1.0, "cbrt", "0.95"),
+        (lambda t: jnp.log(t - 0.95), 1.0, "log", "0.95"),
+        (jnp.tan, 1.5, "tan", "1.5708"),
+        (jax.scipy.special.gammaln, -1.95, "lgamma", "-2"),
+    ],
+)
+def test_a_pole_within_reach_is_told(function, at, kind, where):
+    """Beside it all numbers are finite; nearer and nearer to it they grow without bound."""
+    (finding,) = pliant.lint(function, at)
+    assert finding.severity == "NAN" and finding.kind == kind
+    assert f"has an edge at {where}, where the derivative ceases to be finite" in finding.message
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda t: jnp.sin(t - 1.05) / (t - 1.05),
+        lambda t: (t**2 - 1.05**2) / (t - 1.05),
+        lambda t: 1.0 / ((t - 1.05) ** 2 + 1e-3) ** 2,
+        lambda t: jnp.sqrt((t - 1.05) ** 2 + 1e-4) ** 3,
+        lambda t: jnp.tan(t) + jax.scipy.special.gammaln(t),
+        lambda t: 1.0 / (t - 1.2) ** 6,
+    ],
+)
+def test_what_only_looks_like_a_pole_is_not(function):
+    assert not pliant.lint(function, 1.0).findings
+
+
 def test_a_second_look_compiles_nothing(caplog):
     """At other numbers, also of a closure and of what is only passed; another program of the same shape is another one."""
 

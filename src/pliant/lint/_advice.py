@@ -15,6 +15,8 @@ _BY_NAME = {
     "abs": "`pliant.smooth.safe.norm`",
     "sqrt": "`pliant.smooth.safe.sqrt` or `safe.norm`",
     "div": "`pliant.smooth.safe.divide`, or `where` around the divisor too",
+    "integer_pow": "`pliant.smooth.safe.divide`",
+    "pow": "`pliant.smooth.safe.divide` where it is a negative power, `safe.sqrt` where it is a root",
     "log": "`pliant.smooth.safe.log`",
     "atan2": "`pliant.smooth.safe.angle`",
     "acos": "`pliant.smooth.safe.angle`",

@@ -117,7 +117,7 @@ class Judge:
         if edge.located and abs(edge.t) > _REACH and not site.random:
             return
         if site.group == "edges":
-            if edge.located and not edge.finite and not _is_here(edge):
+            if edge.located and not (edge.finite and edge.bounded) and not _is_here(edge):
                 yield self._finding("NAN", site, f"{at}, where the derivative ceases to be finite", 1.0)
             elif edge.located and edge.finite and _is_here(edge):
                 yield from self._bends(edge, at)

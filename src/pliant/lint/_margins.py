@@ -119,6 +119,15 @@ def _to_one(operands: Any, results: Any, parameters: Any) -> Array:
     return 1.0 - jnp.abs(operands[0])
 
 
+def _cosine(operands: Any, results: Any, parameters: Any) -> Array:
+    return jnp.cos(operands[0])
+
+
+def _to_pole(operands: Any, results: Any, parameters: Any) -> Array:
+    """Of the gamma function's logarithm: zero and all negative whole numbers."""
+    return operands[0] - jnp.minimum(jnp.round(operands[0]), 0.0)
+
+
 def _radius(operands: Any, results: Any, parameters: Any) -> Array:
     return operands[0] ** 2 + operands[1] ** 2
 
@@ -178,6 +187,9 @@ EDGES: Mapping[str, Margin] = {
     "cbrt": _itself,
     "log": _itself,
     "log1p": _shifted(1.0),
+    "tan": _cosine,
+    "lgamma": _to_pole,
+    "digamma": _to_pole,
     "acosh": _shifted(-1.0),
     "acos": _to_one,
     "asin": _to_one,

@@ -26,6 +26,8 @@ _NEWTON, _HALVINGS = 6, 34
 # What is left after one step and more, over the first step: what has not come nearer than this will not by the last turn.
 # Before that, edges of domains are as far as they seemed from the arguments: a distance may vanish nowhere along a line.
 _NEARER = 0.9, 0.8, 0.5
+# Slopes that grow by more than this on both sides, a hundred times nearer to an edge, grow without bound.
+_GROWN = 5.0
 # Smaller than these, relative to values and slopes, jumps and bends are round-off.
 _JUMP, _BEND = 1e-8, 1e-6
 
@@ -44,7 +46,8 @@ class Edge:
     """A located edge.
 
     **Fields**: `site`; `direction` and the step `t` along it; `located`; of `output`, whose jump is largest: `jump` of the
-    value, `bend` of the slope, `before` and `after`: slopes on both sides; `finite`: whether values are, beside it.
+    value, `bend` of the slope, `before` and `after`: slopes on both sides; `finite`: whether values are, beside it, and
+    `bounded`: whether slopes are, nearer and nearer to it.
     """
 
     site: Site
@@ -57,6 +60,7 @@ class Edge:
     after: float = 0.0
     output: int = 0
     finite: bool = True
+    bounded: bool = True
 
 
 class Probe:
@@ -232,4 +236,5 @@ def _edge(site: Site, direction: int, t: float, sides: list[tuple]) -> Edge:
     bend = np.where((np.abs(bend) > _BEND * slopes) & (np.abs(bend) > 0.3 * np.abs(wide_bend)), bend, 0.0)
     worst = int(np.argmax(np.abs(jump))) if jump.any() else int(np.argmax(np.abs(bend)))
     numbers = (float(array[worst]) for array in (jump, bend, before, after))
-    return Edge(site, direction, t, True, *numbers, output=worst)
+    grows = (np.abs(before) > _GROWN * np.abs(wide_before)) & (np.abs(after) > _GROWN * np.abs(wide_after))
+    return Edge(site, direction, t, True, *numbers, output=worst, bounded=not np.any(grows))

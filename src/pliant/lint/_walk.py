@@ -32,10 +32,11 @@ _MARGINS = {**BLOCKS, **BENDS, **EDGES}
 
 
 class Dual(eqx.Module):
-    """A value and its tangent, None where it does not move."""
+    """A value and its tangent, None where it does not move; `root`: where it is a positive power, what that is of."""
 
     value: Any
     tangent: Any = None
+    root: "Dual | None" = None
 
     @property
     def full(self) -> Any:
@@ -103,6 +104,8 @@ class Walk:
         if not any(moving) or path in self._flow.rigid:
             return [Dual(value) for value in equation.evaluate(values)], {}
         results = _push(equation, operands, moving)
+        if _is_power(equation):
+            results = [Dual(results[0].value, results[0].tangent, operands[0])]
         margin = _MARGINS.get(equation.name)
         if site is None or margin is None:
             return results, {}
@@ -120,7 +123,8 @@ class Walk:
             kept = {path: margins for path, margins in records.items() if is_small(margins, scan.length)}
             rest = {path: record for path, record in records.items() if path not in kept}
             sizes = _sizes(carry) if path in self._sites else ()
-            return after, (results[scan.carry :], scaled(digested(rest), index), Packed.of(kept), sizes)
+            stacked = [Dual(result.value, result.tangent) for result in results[scan.carry :]]
+            return after, (stacked, scaled(digested(rest), index), Packed.of(kept), sizes)
 
         index = jnp.arange(scan.length)
         carry, (stacked, every, packed, sizes) = lax.scan(
@@ -204,8 +208,19 @@ def _push(equation: Equation, operands: list[Dual], moving: tuple[bool, ...]) ->
     return [Dual(d.value, next(pushed) if keep else None) for d, keep in zip(results, passed, strict=True)]
 
 
+def _is_power(equation: Equation) -> bool:
+    """Whether it raises what it takes to a power that vanishes where that does."""
+    if equation.name == "integer_pow":
+        return equation.parameters["y"] > 0
+    exponent = equation.inputs[-1]
+    return equation.name == "pow" and isinstance(exponent, Literal) and exponent.val > 0
+
+
 def _record(margin: Any, equation: Equation, operands: list[Dual], results: list[Dual]) -> Margins:
     """Margins with their tangents."""
+    if equation.name == "div":
+        # A power vanishes where its root does, which is as far as it seems: Newton's method halves its way to multiple zeros.
+        operands = [operands[0], operands[1].root or operands[1]]
     both = (*operands, *results)
     moved = [dual for dual in both if dual.tangent is not None]
 
