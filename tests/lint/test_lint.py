@@ -246,7 +246,7 @@ def test_numpy_constants_are_of_the_precision_that_a_program_is_looked_at_or_run
         run = jax.jit(readout)
         before = run(1.05)
         for _ in range(2):
-            finding, *_ = pliant.lint(readout, 1.05)
+            (finding,) = pliant.lint(readout, 1.05)
             assert finding.severity == "LIES" and finding.kind == "floor"
             assert before.dtype == jnp.float32 and run(1.05) == before
             assert jax.jit(jax.grad(readout))(1.05).dtype == jnp.float32

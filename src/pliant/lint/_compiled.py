@@ -170,10 +170,9 @@ def _plain(program: Program) -> bool:
     """Whether it runs in batches as it does alone: both sides of branches would be taken, and some callbacks bear none."""
     return all(
         isinstance(equation.structure, Call | Scan) and equation.name != "shard_map"
-        if equation.programs or "call" in equation.name
-        else True
         for inner in program.inner
         for equation in inner.equations
+        if equation.programs or "call" in equation.name
     )
 
 

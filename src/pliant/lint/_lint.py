@@ -14,7 +14,7 @@ from pliant.lint._accepted import is_ignored
 from pliant.lint._advice import advice
 from pliant.lint._flow import Flow
 from pliant.lint._judge import Judge
-from pliant.lint._precision import numpys, restore, traced
+from pliant.lint._precision import held_by, restore, traced
 from pliant.lint._probe import Probe
 from pliant.lint.report import Finding, Report
 
@@ -60,7 +60,7 @@ def lint(
             program = traced(_of_parameters(function, others), parameters)
         except _LOOKED_AT as error:
             return Report((_untraceable(error),), name)
-        found, held = _look(program, jax.tree.leaves(parameters), moving, directions, scale), numpys(program)
+        found, held = _look(program, jax.tree.leaves(parameters), moving, directions, scale), held_by(program)
         del program
     if single:
         given = [argument if index in chosen else None for index, argument in enumerate(arguments)]

@@ -32,14 +32,14 @@ def traced(function: Callable, parameters: list) -> Program:
     program, _ = trace(function, parameters)
     if not _mixed(program):
         return program
-    held = numpys(program)
+    held = held_by(program)
     # This one holds them too.
     del program
     _forget(held)
     return trace(function, parameters)[0]
 
 
-def numpys(program: Program) -> Held:
+def held_by(program: Program) -> Held:
     """Constants of numpy's that a program holds, which somebody else may hold longer."""
     return [weakref.ref(constant) for constant in program.numpys]
 
