@@ -110,6 +110,14 @@ def test_an_edge_out_of_reach_is_none():
     assert pliant.lint(corner, 1.0, scale=1.5).findings != ()
 
 
+def test_differences_are_taken_on_this_side_of_an_edge_close_by():
+    """The jump is 4e-5 of the reach away: differences across it settled nowhere, and what else lies was not seen."""
+    both = lambda r: lax.stop_gradient(r) * r + truncated(r)
+    found = {finding.kind: finding for finding in pliant.lint(both, 2.49999)}
+    assert found["stop_gradient"].severity == "LIES" and "differences 5.03" in found["stop_gradient"].message
+    assert [finding.severity for finding in pliant.lint(truncated, 2.49999)] == ["JUMP"]
+
+
 def test_parameters_are_chosen_and_may_be_trees():
     function = lambda parameters, data: jnp.floor(parameters["a"] * data).sum() + parameters["b"] ** 2
     assert pliant.lint(function, {"a": 1.3, "b": 2.0}, jnp.arange(5.0)).findings

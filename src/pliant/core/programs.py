@@ -7,8 +7,6 @@ are tested on every JAX that is supported (0.10 to 0.12).
 import dataclasses
 import functools
 import itertools
-import linecache
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,13 +20,13 @@ from jax.core import ShapedArray
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
+from pliant.core.shards import cut, joined
+from pliant.core.source_lines import LIBRARY, Place, users_line
+
 Variable = core.Var
 Literal = core.Literal
 Atom = core.Var | core.Literal
 
-# Whose lines are not the user's: installed packages, Python's own, this library.
-_FOLDERS = ("site-packages", "dist-packages", os.path.dirname(os.__file__), os.path.dirname(os.path.dirname(__file__)))
-_LIBRARY = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _OWN = os.path.join("jax", "_src") + os.sep
 # JAX's special functions: they are smooth where they are defined, and compare only to choose between expansions.
 _SPECIAL = tuple(os.sep + os.path.join("jax", "_src", name) for name in ("scipy", "nn"))
@@ -54,24 +52,6 @@ _CALLS = {
 _JAXPRS = core.Jaxpr, core.ClosedJaxpr
 # Where equations with custom derivatives keep their rules: functions, and new ones at every trace.
 _RULES = ("jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees")
-
-
-@dataclasses.dataclass(frozen=True)
-class Place:
-    """A line of the user's program. **Fields**: `file`, `line`, `function` it stands in."""
-
-    file: str
-    line: int
-    function: str = ""
-
-    @property
-    def text(self) -> str:
-        """The source line, empty where it is not at hand."""
-        return linecache.getline(self.file, self.line).strip()
-
-    def __str__(self) -> str:
-        here = os.getcwd() + os.sep
-        return f"{self.file.removeprefix(here)}:{self.line}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -283,6 +263,12 @@ class Equation:
         return variables(self.inputs)
 
     @functools.cached_property
+    def settings(self) -> dict[str, Any]:
+        """What tells it from other operations, programs inside as such; no rules of derivatives, new at every trace."""
+        kept = {name: _opened(value) for name, value in self.parameters.items() if name not in _RULES}
+        return {"": self.raw.primitive, **kept}
+
+    @functools.cached_property
     def written(self) -> tuple[str, str, str]:
         """The operation, its parameters and the types that it takes, in letters: the same wherever it stands."""
         return self.name, str(self.parameters), str(self.operands)
@@ -352,7 +338,7 @@ class Equation:
     def ours(self) -> bool:
         """Whether this library wrote it, though a user's line asked for it."""
         inner = itertools.takewhile(lambda file: not users_line(file), self._files())
-        return any(_LIBRARY in file for file in inner)
+        return any(LIBRARY in file for file in inner)
 
     def _files(self) -> list[str]:
         traceback = self.raw.source_info.traceback
@@ -374,72 +360,10 @@ def _shapes(atoms: Sequence[Any]) -> list[jax.ShapeDtypeStruct]:
     return [jax.ShapeDtypeStruct(atom.aval.shape, atom.aval.dtype) for atom in atoms]
 
 
-@functools.lru_cache(maxsize=4096)
-def users_line(file: str) -> bool:
-    """Whether a file is the user's: not Python's own, no installed package's, not this library's."""
-    return not any(folder + os.sep in file for folder in _FOLDERS)
-
-
 def trace(function: Callable, *arguments: Any) -> tuple[Program, Any]:
     """The program of `function(*arguments)`, flat inputs to flat outputs, and the tree of what it returns."""
     closed, shape = jax.make_jaxpr(function, return_shape=True)(*arguments)
     return _program(closed), jax.tree.structure(shape)
-
-
-def alike(one: Any, other: Any) -> bool:
-    """Whether two programs differ in values of their constants alone. Rules of custom derivatives are not looked into."""
-    if one is other:
-        return True
-    if isinstance(one, Program) and isinstance(other, Program):
-        return len(one.constants) == len(other.constants) and _alike_jaxprs(one.jaxpr, other.jaxpr)
-    if isinstance(one, core.Jaxpr) and isinstance(other, core.Jaxpr):
-        return _alike_jaxprs(one, other)
-    if isinstance(one, core.ClosedJaxpr) and isinstance(other, core.ClosedJaxpr):
-        same = len(one.consts) == len(other.consts) and all(map(_equal, one.consts, other.consts))
-        return same and _alike_jaxprs(one.jaxpr, other.jaxpr)
-    if type(one) is tuple and type(other) is tuple:
-        return len(one) == len(other) and all(map(alike, one, other))
-    return _equal(one, other)
-
-
-def _alike_jaxprs(one: Any, other: Any) -> bool:
-    """The same equations between the same variables, under other names."""
-    if len(one.eqns) != len(other.eqns) or len(one.outvars) != len(other.outvars):
-        return False
-    names: dict[Any, Any] = {}
-
-    def bind(some: Sequence[Any], others: Sequence[Any]) -> bool:
-        names.update(zip(some, others, strict=False))
-        return len(some) == len(others) and all(a.aval == b.aval for a, b in zip(some, others, strict=True))
-
-    def read(a: Any, b: Any) -> bool:
-        if isinstance(a, Literal) or isinstance(b, Literal):
-            return type(a) is type(b) and a.aval == b.aval and _equal(a.val, b.val)
-        return names.get(a) is b
-
-    def step(a: Any, b: Any) -> bool:
-        same = a.primitive is b.primitive and len(a.invars) == len(b.invars) and a.params.keys() == b.params.keys()
-        kept = (name for name in a.params if name not in _RULES)
-        return (
-            same
-            and all(map(read, a.invars, b.invars))
-            and all(alike(a.params[name], b.params[name]) for name in kept)
-            and bind(a.outvars, b.outvars)
-        )
-
-    bound = bind(one.constvars, other.constvars) and bind(one.invars, other.invars)
-    return bound and all(map(step, one.eqns, other.eqns)) and all(map(read, one.outvars, other.outvars))
-
-
-def _equal(one: Any, other: Any) -> bool:
-    if one is other:
-        return True
-    if isinstance(one, (np.ndarray, jax.Array)) or isinstance(other, (np.ndarray, jax.Array)):
-        return isinstance(one, type(other)) and one.dtype == other.dtype and np.array_equal(one, other, equal_nan=True)
-    try:
-        return bool(one == other)
-    except Exception:  # whatever an operation's author keeps in its parameters
-        return False
 
 
 def operation(name: str, evaluate: Callable[..., Any], refuse: Callable[..., Any]) -> Callable[..., Any]:
@@ -490,11 +414,11 @@ def _unsharded(raw: Any) -> Program:
     shard = core.jaxpr_as_fun(core.ClosedJaxpr(inner, ()))
 
     def together(*operands: Any) -> list[Any]:
-        shards = [_cut(operand, spec, axes) for operand, spec in zip(operands, read["in_specs"], strict=True)]
+        shards = [cut(operand, spec, axes) for operand, spec in zip(operands, read["in_specs"], strict=True)]
         run = shard
         for name, size in reversed(axes.items()):
             run = jax.vmap(run, axis_name=name, axis_size=size)
-        return [_joined(result, spec, axes) for result, spec in zip(run(*shards), read["out_specs"], strict=True)]
+        return [joined(result, spec, axes) for result, spec in zip(run(*shards), read["out_specs"], strict=True)]
 
     return trace(together, *_shapes(raw.invars))[0]
 
@@ -531,34 +455,11 @@ def _untyped(raw: Any) -> Any:
     return raw.replace(params={name: _rewritten(value, _untyped) for name, value in raw.params.items()})
 
 
-def _cut(operand: Any, spec: Sequence[Any], axes: dict[str, int]) -> Any:
-    """Shards of an array: an axis in front for every axis of a mesh."""
-    parts, where = [], {}
-    for size, names in zip(operand.shape, [*map(_names, spec), *[()] * (operand.ndim - len(spec))], strict=True):
-        where.update({name: len(parts) + i for i, name in enumerate(names)})
-        counts = [axes[name] for name in names]
-        parts += [*counts, size // math.prod(counts)]
-    inner = [i for i in range(len(parts)) if i not in where.values()]
-    cut = operand.reshape(parts).transpose([where[name] for name in axes if name in where] + inner)
-    missing = [i for i, name in enumerate(axes) if name not in where]
-    return jnp.broadcast_to(jnp.expand_dims(cut, missing), (*axes.values(), *cut.shape[len(where) :]))
-
-
-def _joined(shards: Any, spec: Sequence[Any], axes: dict[str, int]) -> Any:
-    """The array whose shards these are; where the specification names no axis, they are all the same."""
-    order, shape = [], []
-    names = list(axes)
-    for i, size in enumerate(shards.shape[len(axes) :]):
-        along = _names(spec[i]) if i < len(spec) else ()
-        order += [names.index(name) for name in along] + [len(axes) + i]
-        shape.append(size * math.prod(axes[name] for name in along))
-    left = [i for i in range(len(axes)) if i not in order]
-    return shards.transpose(left + order)[(0,) * len(left)].reshape(shape)
-
-
-def _names(part: Any) -> tuple[str, ...]:
-    """The axes of a mesh that one axis of an array is cut along."""
-    return () if part is None else (part,) if isinstance(part, str) else tuple(part)
+def _opened(value: Any) -> Any:
+    """A parameter of an operation, its programs as such."""
+    if type(value) is tuple:
+        return tuple(map(_opened, value))
+    return _program(value) if isinstance(value, _JAXPRS) else value
 
 
 def _program(jaxpr: Any) -> Program:

@@ -1,19 +1,25 @@
 """A derivative against differences, and forward mode against reverse mode: what they say where they disagree."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from pliant.lint._probe import Probe, Sample
+from pliant.lint._probe import Edge, Probe, Sample
 
-# Differences over these steps agree with an honest derivative to better than this.
-_STEPS, _AGREE = (1e-3, 5e-4), 1e-4
+# Differences over this step and half of it agree with an honest derivative to better than this.
+_STEP, _AGREE = 1e-3, 1e-4
+# Beside an edge the step is this share of the distance to it, and no smaller than the least: below it differences are noise.
+_SHARE, _LEAST = 0.5, 1e-6
 
 Disagreement = tuple[str, float]
 """The numbers of both, empty where they agree, and their relative difference."""
 
 
-def against_differences(probe: Probe, here: Sample) -> Disagreement:
-    """The derivative along a direction, which moves all parameters, and what the function does next to the arguments."""
-    differences = _differences(probe, here.value[:1], here.slope[:1])
+def against_differences(probe: Probe, here: Sample, edges: Sequence[Edge]) -> Disagreement:
+    """The derivative along a direction, which moves all parameters, and what the function does on this side of all `edges`."""
+    nearest = min((abs(edge.t) for edge in edges if edge.direction == 0 and (edge.jump or edge.bend)), default=np.inf)
+    step = float(np.clip(_SHARE * nearest, _LEAST, _STEP))
+    differences = _differences(probe, here.value[:1], here.slope[:1], step)
     off = _off(here.slope[:1], differences)
     if not np.nanmax(off, initial=0.0) > _AGREE:
         return "", 0.0
@@ -43,13 +49,13 @@ def number(value: float) -> str:
     return f"{value + 0.0:.6g}"
 
 
-def _differences(probe: Probe, value: np.ndarray, slope: np.ndarray) -> np.ndarray:
+def _differences(probe: Probe, value: np.ndarray, slope: np.ndarray, step: float) -> np.ndarray:
     """Central differences along it, extrapolated where they do not agree at once; NaN where they do not settle."""
-    wide = _central(probe, _STEPS[0])
+    wide = _central(probe, step)
     if np.all(_off(wide, slope) < _AGREE):
         return wide
-    narrow = _central(probe, _STEPS[1])
-    noise = 1e-12 * np.abs(value) / _STEPS[1]
+    narrow = _central(probe, 0.5 * step)
+    noise = 1e-12 * np.abs(value) / (0.5 * step)
     settled = np.abs(wide - narrow) < 1e-2 * (np.abs(wide) + np.abs(narrow)) + noise
     found = (4 * narrow - wide) / 3
     relevant = np.abs(found - slope) > 10 * noise

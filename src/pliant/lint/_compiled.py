@@ -14,7 +14,8 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 
 from pliant.core.activity import inexact
-from pliant.core.programs import Call, Equation, Program, Scan, While, alike, trace
+from pliant.core.likeness import alike
+from pliant.core.programs import Call, Equation, Program, Scan, While, trace
 from pliant.lint._flow import Flow
 from pliant.lint._walk import Walk
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 from pliant.core.activity import inexact
 from pliant.core.labels import is_accepted, label
-from pliant.core.programs import Branch, Call, Equation, Literal, Place, Program, Scan, Variable, While
+from pliant.core.programs import Branch, Call, Equation, Literal, Program, Scan, Variable, While
+from pliant.core.source_lines import Place
 from pliant.lint._accepted import is_ignored
 from pliant.lint._margins import BENDS, EDGES
 from pliant.lint._tangents import backwards_alone, passes

@@ -70,7 +70,7 @@ class Judge:
         if not hopeless and all(finding.severity in MILD for finding in found):
             found += self._blind_at_large()
         if compared:
-            found += self._disagreements()
+            found += self._disagreements(edges)
         found += self._declared({(finding.kind, finding.place) for finding in found}, compared)
         return _ranked(found, {site.name for site in self.flow.sites.values() if site.group == "declared"})
 
@@ -231,9 +231,9 @@ class Judge:
         if np.any((moved > 1e-9 * np.abs(self.here.value[0])) & (seen < 1e-6 * moved)):
             yield from self._blame(("blocks",), "it is zero, but the value changes over the reach", 1.0)
 
-    def _disagreements(self) -> Iterator[Finding]:
+    def _disagreements(self, edges: list[Edge]) -> Iterator[Finding]:
         """What no edge explains: a derivative that is not that of the function next to the arguments."""
-        numbers, effect = against_differences(self.probe, self.here)
+        numbers, effect = against_differences(self.probe, self.here, edges)
         if numbers:
             yield from self._blame(("declared", "rule", "blocks", "library"), numbers, effect)
         numbers, effect = against_reverse_mode(self.probe, self.here)

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from pliant.core.labels import is_accepted, label
-from pliant.core.programs import Place, Program, users_line
+from pliant.core.programs import Program
+from pliant.core.source_lines import Place, users_line
 from pliant.lint._accepted import is_ignored
 from pliant.lint._advice import advice
 from pliant.lint._flow import Flow

@@ -28,6 +28,8 @@ _NEWTON, _HALVINGS = 6, 34
 _NEARER = 0.9, 0.8, 0.5
 # Slopes that grow by more than this on both sides, a hundred times nearer to an edge, grow without bound.
 _GROWN = 5.0
+# Jumps larger than this times what slopes make of the wide step are no curvature.
+_PLAIN = 10.0
 # Smaller than these, relative to values and slopes, jumps and bends are round-off.
 _JUMP, _BEND = 1e-8, 1e-6
 
@@ -133,7 +135,7 @@ class Probe:
         # Sides are known at both ends of the first direction: a domain is left there or not.
         chosen = [d if at or site.group != "edges" else 0 for d, at, site in zip(chosen, located, sites, strict=True)]
         steps, located = self._bisect(sites, chosen, steps, located)
-        beside = self._beside(steps, chosen, np.clip(_SHARE * gaps, _LEAST, _WIDE), np.flatnonzero(located))
+        beside = self._beside(sites, steps, chosen, np.clip(_SHARE * gaps, _LEAST, _WIDE), np.flatnonzero(located))
         return [
             _edge(site, direction, float(t), beside[i]) if i in beside else Edge(site, direction, float(t), False)
             for i, (site, direction, t) in enumerate(zip(sites, chosen, steps, strict=True))
@@ -160,13 +162,16 @@ class Probe:
                 break
         return steps, located, gaps
 
-    def _beside(self, steps: np.ndarray, chosen: list[int], h: np.ndarray, which: np.ndarray) -> dict[int, list[tuple]]:
+    def _beside(
+        self, sites: list[Site], steps: np.ndarray, chosen: list[int], h: np.ndarray, which: np.ndarray
+    ) -> dict[int, list[tuple]]:
         """Both sides of some edges, the wide step first."""
         if not which.size:
             return {}
         near = dict(zip(which, self._sides(steps[which], [chosen[i] for i in which], _NEAR * h[which]), strict=True))
-        # Most edges do nothing to the outputs: only what seems to is looked at from further off too.
-        seen = np.array([i for i, side in near.items() if not _quiet(side)], int)
+        # Most edges do nothing to the outputs, and some leave no doubt: only the others are looked at from further off too.
+        clear = lambda i, side: _quiet(side) or (sites[i].group != "edges" and _plain(side, float(h[i])))
+        seen = np.array([i for i, side in near.items() if not clear(i, side)], int)
         wide = self._sides(steps[seen], [chosen[i] for i in seen], h[seen]) if seen.size else []
         further = dict(zip(seen, wide, strict=True))
         return {int(i): [further.get(i, side), side] for i, side in near.items()}
@@ -221,6 +226,15 @@ def _quiet(side: tuple) -> bool:
     size = np.abs(value) + np.abs(before) + np.abs(after)
     bend = np.abs(after - before) > _BEND * (np.abs(before) + np.abs(after))
     return bool(np.all(np.isfinite(size)) and not np.any((np.abs(jump) > _JUMP * size) | bend))
+
+
+def _plain(side: tuple, h: float) -> bool:
+    """Whether the value jumps by more than slopes as these could make of it from as far as `h`, wherever they are finite."""
+    jump, before, after, _ = side
+    slopes = np.abs(before) + np.abs(after)
+    return bool(
+        np.all(np.isfinite(slopes)) and np.any(jump) and np.all((jump == 0) | (np.abs(jump) > _PLAIN * h * slopes))
+    )
 
 
 def _edge(site: Site, direction: int, t: float, sides: list[tuple]) -> Edge:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
-from pliant.core.programs import Place
+from pliant.core.source_lines import Place
 
 SEVERITIES = {
     "BREAK": "there is no derivative to be had",
