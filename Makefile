@@ -1,6 +1,7 @@
 # Everything that a fresh machine with python3 and make needs.
 #   make atlas   the environment, then the default atlas and its report
-#   make test    the environment, then the whole test suite
+#   make test    the environment, then the tests
+#   make slow    the environment, then the tests that take long, with XLA as users have it
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -8,7 +9,7 @@ STAMP := $(VENV)/.installed
 OUT ?= out/atlas
 WORKERS ?= 2
 
-.PHONY: env atlas test check bench lock clean
+.PHONY: env atlas test slow check bench lock clean
 
 env: $(STAMP)
 
@@ -25,7 +26,10 @@ atlas: $(STAMP)
 	@echo "The report: $(OUT)/report.html"
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+
+slow: $(STAMP)
+	XLA_FLAGS= $(BIN)/python -m pytest -n $(WORKERS) -m slow $(ARGS)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

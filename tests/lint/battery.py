@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pliant.lint._compiled import quick
+
 jax.config.update("jax_enable_x64", True)
 
 REACH = 0.1
@@ -113,7 +115,7 @@ def directions(case: Case) -> np.ndarray:
     return np.stack([row * size for row in rows])
 
 
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+QUICK = quick()
 
 
 def follower(case: Case, function: Callable[..., Any] | None = None) -> Callable[..., tuple[np.ndarray, np.ndarray]]:

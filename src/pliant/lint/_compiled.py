@@ -25,7 +25,12 @@ _LONG = 200_000
 _FEW = 64
 # What a loop of unknown length is taken for.
 _ROUNDS = 10
-_QUICK: Any = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+# Emitters by MLIR take XLA longer than all else on programs that run but a few times; 0.12 knows no others.
+_QUICK: dict[str, Any] = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+    "xla_cpu_use_fusion_emitters": False,
+}
 _KEPT = 16
 
 
@@ -72,7 +77,7 @@ class Compiled:
 
         numbers, operations = _work(program)
         together = numbers > _LONG and numbers < _FEW * operations and _plain(program)
-        compile = functools.partial(_Lasting, options={} if numbers > _LONG else _QUICK)
+        compile = functools.partial(_Lasting, options={} if numbers > _LONG else quick())
         self.settled = compile(settled) if still else lambda constants, point: []
         self.looks, self.slopes = (compile(functools.partial(batch, looking)) for looking in (True, False))
         self.values = compile(lambda c, p, k, rows: lax.map(lambda row: value(c, p, k, row), rows))
@@ -97,6 +102,20 @@ class _Lasting:
 def _if_given(equation: Equation, operands: list[Any]) -> list[Any]:
     """The results of an equation whose operands are all at hand."""
     return [None] * len(equation.outputs) if any(v is None for v in operands) else equation.evaluate(operands)
+
+
+@functools.cache
+def quick() -> dict[str, Any]:
+    """Options to compile soon by, of those that this XLA knows."""
+    return {name: value for name, value in _QUICK.items() if _is_known(name, value)}
+
+
+def _is_known(option: str, value: Any) -> bool:
+    try:
+        jax.jit(lambda: 0).lower().compile(compiler_options={option: value})
+    except jax.errors.JaxRuntimeError:  # no such option
+        return False
+    return True
 
 
 _kept: collections.deque[tuple[tuple, Compiled]] = collections.deque(maxlen=_KEPT)
