@@ -6,7 +6,7 @@ import numpy as np
 from draw_checks import judge, samples, scores
 from jax.scipy.stats import norm
 from oracle_checks import LIMIT
-from problems import barrier_exactly, slope
+from problems import barrier_exactly, gauss, slope
 from scipy import stats
 
 from pliant.core.chance.replay import Swapper
@@ -151,9 +151,7 @@ def passage(theta, key):
 
 def passage_exactly(push, level):
     """By quadrature over where the survivors are."""
-    grid = np.linspace(level, level + 7, 2001)
-    weight = np.full(len(grid), grid[1] - grid[0])
-    weight[[0, -1]] /= 2
+    grid, weight = gauss(level, level + 7, 120)
     kernel = lambda to, start: stats.norm.pdf(to, start + push, 0.5)
     density, total = kernel(grid, STARTED), 0.0
     for _ in range(TIMES):

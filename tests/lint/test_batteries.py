@@ -18,17 +18,9 @@ from battery import Case, guilty_lines
 
 import pliant
 
-# What is missed, and why.
-MISSED = {"steps_accepted_or_refused": "its edge is in a corner of the reach, to which no random direction goes"}
-
 
 def of(cases: list[Case]) -> list:
-    return [pytest.param(case, id=case.name, marks=_marks(case)) for case in cases]
-
-
-def _marks(case: Case) -> list:
-    missed = case.name in MISSED
-    return [pytest.mark.xfail(raises=AssertionError, strict=True, reason=MISSED[case.name])] if missed else []
+    return [pytest.param(case, id=case.name) for case in cases]
 
 
 @pytest.mark.slow

@@ -126,6 +126,34 @@ def test_parameters_are_chosen_and_may_be_trees():
         pliant.lint(lambda n: n, 3)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "options", "message"),
+    [
+        ((1.0,), {"argnums": 2}, "`argnums` must hold whole numbers that name one of the 1 arguments .* it was 2"),
+        ((1.0,), {"argnums": "x"}, "`argnums` must hold whole numbers .* it was 'x'"),
+        ((), {}, "`argnums` must hold whole numbers that name one of the 0 arguments"),
+        ((jnp.zeros(0),), {}, "`argnums` must name at least one argument with floating point numbers"),
+        ((1.0,), {"directions": 0}, "`directions` must be a whole number >= 1, but it was 0"),
+        ((1.0,), {"scale": -0.1}, "`scale` must be positive and finite, but it was -0.1"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, options, message):
+    with pytest.raises(ValueError, match=message):
+        pliant.lint(lambda *numbers: sum(numbers), *arguments, **options)
+
+
+def test_what_is_looked_at_is_a_function_of_numbers_to_numbers():
+    with pytest.raises(TypeError, match="`function` must be callable, but it was a float"):
+        pliant.lint(1.0, 1.0)
+    with pytest.raises(ValueError, match="`function` must return at least one number"):
+        pliant.lint(lambda t: None, 1.0)
+
+
+def test_arguments_may_be_counted_from_the_end():
+    assert pliant.lint(lambda a, b: a + jnp.floor(b), 1.5, 2.9, argnums=-1).findings
+    assert not pliant.lint(lambda a, b: a + jnp.floor(b), 1.5, 2.9, argnums=(0,)).findings
+
+
 def test_findings_are_ranked_by_their_effect():
     both = lambda t: jnp.floor(101 * t) + truncated(t)
     report = pliant.lint(both, 2.41)

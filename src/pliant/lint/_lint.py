@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from pliant.core import validate
 from pliant.core.labels import is_accepted, label
 from pliant.core.programs import Program
 from pliant.core.source_lines import Place, users_line
@@ -43,30 +44,49 @@ def lint(
     other numbers of the same shapes, compiles nothing. What it cannot see: what random directions miss, edges beyond
     reach, draws of other keys.
 
-    **Raises** ValueError where no parameter is a floating point number.
+    **Raises** ValueError where no parameter is a floating point number, where `argnums` names no argument, and where
+    `directions` or `scale` is not positive; TypeError where `function` cannot be called.
     """
-    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if not callable(function):
+        raise TypeError(f"Argument `function` must be callable, but it was a {type(function).__name__}.")
+    chosen = _chosen(argnums, len(arguments))
+    directions = validate.positive_whole("directions", directions)
+    validate.positive("scale", scale)
     single = jnp.result_type(float) == jnp.float32
     with jax.enable_x64(True):
         parameters = [_double(argument) if index in chosen else None for index, argument in enumerate(arguments)]
         others = [_double(argument, moving=False) for argument in arguments]
-        moving = [jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(parameters)]
+        moving = [leaf.size > 0 and jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(parameters)]
         if not any(moving):
             raise ValueError(
                 f"Argument `argnums` must name at least one argument with floating point numbers, but it was {argnums!r}, "
-                f"and there {'are none' if arguments else 'is no argument'}."
+                f"and there are none."
             )
         name = getattr(function, "__name__", type(function).__name__)
         try:
             program = traced(_of_parameters(function, others), parameters)
         except _LOOKED_AT as error:
             return Report((_untraceable(error),), name)
+        if not any(result.size for result in program.results):
+            raise ValueError("Argument `function` must return at least one number, but it returned none.")
         found, held = _look(program, jax.tree.leaves(parameters), moving, directions, scale), held_by(program)
         del program
     if single:
         given = [argument if index in chosen else None for index, argument in enumerate(arguments)]
         restore(_of_parameters(function, arguments), given, held)
     return Report(tuple(found), name)
+
+
+def _chosen(argnums: Any, count: int) -> tuple[int, ...]:
+    """Which of `count` arguments are parameters; negative numbers count from the end."""
+    named = argnums if isinstance(argnums, Sequence) else (argnums,)
+    for number in named:
+        if isinstance(number, bool) or not hasattr(number, "__index__") or not -count <= number < count:
+            raise ValueError(
+                f"Argument `argnums` must hold whole numbers that name one of the {count} arguments that were given, "
+                f"but it was {argnums!r}."
+            )
+    return tuple(int(number) % count for number in named)
 
 
 def _look(program: Program, point: list, moving: list[bool], directions: int, scale: float) -> list[Finding]:
@@ -90,7 +110,7 @@ def _of_parameters(function: Callable, others: Sequence[Any]) -> Callable[[list]
 
 
 def _directions(leaves: list[np.ndarray], count: int, scale: float) -> np.ndarray:
-    """Random directions whose elements reach `scale` of each parameter at most; of one number there is one."""
+    """Random directions, whose largest element reaches `scale` of its parameter; of one number there is one."""
     sizes = []
     for leaf in leaves:
         largest = np.max(np.abs(leaf), initial=0.0)
@@ -99,6 +119,9 @@ def _directions(leaves: list[np.ndarray], count: int, scale: float) -> np.ndarra
     if reach.size == 1:
         return reach[None]
     draws = np.random.default_rng(0).uniform(0.5, 1.0, (count, reach.size))
+    # The first goes almost into a corner of the reach, not quite: what depends on ratios of parameters moves too.
+    draws[0] = 0.8 + 0.2 * draws[0]
+    draws /= np.max(draws, axis=1, keepdims=True)
     signs = np.random.default_rng(1).choice([-1.0, 1.0], draws.shape)
     return reach * draws * signs
 
