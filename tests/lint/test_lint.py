@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +12,10 @@ from jax import lax
 
 import pliant
 from pliant import cli
-from pliant.lint import Finding, Report, accept, assert_differentiable, ignore
+from pliant.lint import Finding, Report, _margins, accept, assert_differentiable, ignore
+from pliant.lint._advice import advice
 from pliant.lint._probe import Edge, Probe
+from pliant.lint.report import SEVERITIES
 
 KEY = jax.random.key(0)
 
@@ -354,6 +357,24 @@ def test_brackets_of_a_line_are_told_as_they_stand():
 
 def test_the_advice_for_a_branch_of_python_is_one_of_jax():
     assert "jax.lax.cond" in pliant.lint(looked_at, 1.0).findings[0].advice
+
+
+@pytest.mark.parametrize("severity", [severity for severity in SEVERITIES if severity != "info"])
+def test_no_finding_is_without_advice_and_what_it_names_is_there(severity):
+    for name in (*_margins.BLOCKS, *_margins.BENDS, *_margins.EDGES, "custom_jvp_call", "while", "derivative"):
+        given = advice(severity, name)
+        assert given
+        for path in re.findall(r"`pliant\.([a-zA-Z._]+)`", given):
+            found = pliant
+            for part in path.split("."):
+                found = getattr(found, part)
+        for short in re.findall(r"`safe\.(\w+)`", given):
+            assert short in pliant.smooth.safe.components()
+
+
+def test_operations_are_called_as_they_are_written():
+    table = str(pliant.lint(truncated, 2.4))
+    assert "`<` has an edge at 2.5" in table and "lt" not in table.split("instead")[1]
 
 
 def test_the_advice_for_rounded_noise_is_one_that_serves():

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from pliant.lint._advice import advice
+from pliant.lint._advice import advice, spoken
 from pliant.lint._compare import against_differences, against_reverse_mode, number
 from pliant.lint._flow import Flow, Path, Site
 from pliant.lint._margins import CHOICES
@@ -113,7 +113,7 @@ class Judge:
 
     def _across(self, edge: Edge) -> Iterator[Finding]:
         """What an edge does to the derivative, if anything."""
-        site, at = edge.site, f"{edge.site.name} has an edge {self._where(edge)}"
+        site, at = edge.site, f"{spoken(edge.site.name)} has an edge {self._where(edge)}"
         if edge.located and abs(edge.t) > _REACH and not site.random:
             return
         if site.group == "edges":
@@ -134,16 +134,19 @@ class Judge:
         for site in {edge.site: None for edge in edges if edge.site.random and edge.site.group == "blocks"}:
             mine = [edge for edge in edges if edge.site == site]
             if site not in _seen(edges) and all(edge.located for edge in mine):
-                what = f"random numbers meet parameters in {site.name}; its {len(mine)} nearest edges do not reach the output"
-                yield self._finding("BIAS", site, f"{what}, but there may be others that do", 0.1)
+                what = f"random numbers meet parameters in {spoken(site.name)}"
+                blind = f"its {len(mine)} nearest edges do not reach the output, but there may be others that do"
+                yield self._finding("BIAS", site, f"{what}; {blind}", 0.1)
 
     def _not_located(self, edge: Edge) -> Iterator[Finding]:
         site = edge.site
         if site.random and site.group == "blocks":
-            what = f"random numbers meet parameters in {site.name}, and its edge was not located"
+            what = f"random numbers meet parameters in {spoken(site.name)}, and its edge was not located"
             yield self._finding("BIAS", site, what, 0.5)
         elif self.passed(site.path)[edge.direction]:
-            yield self._finding("UNKNOWN", site, f"{site.name} has an edge within reach that was not located", 0.5)
+            yield self._finding(
+                "UNKNOWN", site, f"{spoken(site.name)} has an edge within reach that was not located", 0.5
+            )
 
     def _jumps(self, edge: Edge, jump: str) -> Finding:
         slope, secant = self._slopes(edge)
@@ -193,7 +196,7 @@ class Judge:
     def _broken(self) -> Iterator[Finding]:
         for site in self.flow.sites.values():
             if site.group == "none":
-                yield self._finding("BREAK", site, f"{site.name} has no derivative: {site.why}", 1.0)
+                yield self._finding("BREAK", site, f"{spoken(site.name)} has no derivative: {site.why}", 1.0)
             elif site.group == "loop" and site.why:
                 yield self._finding("BREAK", site, "a loop whose length depends on parameters has no reverse mode", 1.0)
             elif site.group == "loop":
@@ -218,11 +221,12 @@ class Judge:
             if self.flow.sites[path].group == "edges" and np.min(record.margin[: self.count]) == 0
         ]
         for site in at_edge:
-            yield self._finding("NAN", site, f"{site.name} is at its edge, and the derivative is not finite", 1.0)
-        if not at_edge:
-            yield Finding(
-                "NAN", "derivative", None, "it is not finite, and no line was found that is at an edge", "", 1.0
+            yield self._finding(
+                "NAN", site, f"{spoken(site.name)} is at its edge, and the derivative is not finite", 1.0
             )
+        if not at_edge:
+            what = "it is not finite, and no line was found that is at an edge"
+            yield Finding("NAN", "derivative", None, what, advice("NAN", "derivative"), 1.0)
 
     def _blind_at_large(self) -> Iterator[Finding]:
         """A derivative of zero all over the reach, where the value changes."""
@@ -248,7 +252,8 @@ class Judge:
                     yield self._finding("LIES", site, f"the derivative is not that of the function: {numbers}", effect)
                 return
         if not self.flow.accepted:
-            yield Finding("LIES", "derivative", None, f"it is not that of the function: {numbers}", "", effect)
+            what = f"it is not that of the function: {numbers}"
+            yield Finding("LIES", "derivative", None, what, advice("LIES", "derivative"), effect)
 
     def _declared(self, told: set, compared: bool) -> Iterator[Finding]:
         """What says itself that its derivative is none."""

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import Any
 
 from pliant.core.source_lines import Place
+from pliant.lint._advice import spoken
 
 SEVERITIES = {
     "BREAK": "there is no derivative to be had",
@@ -45,6 +46,12 @@ class Finding:
     message: str
     advice: str = ""
     effect: float = 0.0
+
+    @property
+    def text(self) -> str:
+        """The operation as a user writes it, and what is wrong with it."""
+        name = spoken(self.kind)
+        return self.message if self.message.startswith(name) else f"{name}: {self.message}"
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as numbers and texts."""
@@ -107,7 +114,7 @@ class Report:
             table.add_column(column, overflow="fold")
         for finding in self.findings:
             where = f"{finding.place}\n{finding.place.text}" if finding.place else "(no line of yours)"
-            cells = (finding.severity, where, f"{finding.kind}: {finding.message}", finding.advice)
+            cells = (finding.severity, where, finding.text, finding.advice)
             # As texts: what stands in brackets in a line of a program is no markup.
             table.add_row(*map(Text, cells))
         return table
@@ -122,7 +129,7 @@ def _sarif(finding: Finding) -> dict[str, Any]:
     result: dict[str, Any] = {
         "ruleId": finding.severity,
         "level": _level(finding.severity),
-        "message": {"text": f"{finding.kind}: {finding.message}.{instead}"},
+        "message": {"text": f"{finding.text}.{instead}"},
         "properties": {"effect": finding.effect},
         "locations": [],
     }
