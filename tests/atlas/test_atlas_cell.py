@@ -90,6 +90,7 @@ def test_a_cell_is_a_pure_function_of_its_specification_and_compiles_once():
     assert other["value"] != first["value"]
 
 
+@pytest.mark.slow
 def test_an_estimator_of_the_equation_has_its_bias_measured_step_by_halved_step():
     options = {"estimator": "Adjoint", "horizon": 200, "burn_in": 0, "replicas": 16}
     continuous = measuring.execute(dataclasses.replace(CELL, **options, options=(("kind", "continuous"),)))

@@ -28,6 +28,7 @@ def test_norm_stability_wants_two_replicas() -> None:
 SPECTRUM = 1.0 / np.arange(1, 41)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replicas", [64, 256, 4096])
 def test_dimension_of_a_covariance_whatever_the_number_of_replicas(replicas: int) -> None:
     truth = np.sum(SPECTRUM) ** 2 / np.sum(SPECTRUM**2)

@@ -182,6 +182,7 @@ def test_near_is_not_met():
         is_above(meeting(horizon=151))
 
 
+@pytest.mark.slow
 def test_meeting_too_often_fails():
     eager = lambda normal, apart, uniform, right=_meeting.meets: right(normal, apart, uniform**2)
     with mock.patch.object(_meeting, "meets", eager), pytest.raises(AssertionError):

@@ -76,6 +76,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_mutants_fail(mutant, monkeypatch):
     estimator, place, name, spoil = MUTANTS[mutant]

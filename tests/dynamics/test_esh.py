@@ -66,6 +66,7 @@ def boosted(direction, log_speed, push):
     return moved[:n] / moved[n], log_speed + jnp.log(moved[n])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0.0, 1e-6, 1e-3, 0.3, 3.0])
 def test_derivatives_of_a_kick_are_those_of_a_boost(size):
     """First ones in both modes, and second ones; pushed anywhere, along the direction and against it."""
@@ -192,6 +193,7 @@ def test_gradients_of_every_parameter(refresh):
     check_gradients(law, horizon=40)
 
 
+@pytest.mark.slow
 def test_pathwise_gradients_through_the_engine_are_finite_from_the_origin():
     law = ESH(Harmonic(k=jnp.array(1.0)), x0=jnp.zeros(2), refresh=0.5)
     found = pliant.gradient(

@@ -156,6 +156,7 @@ MOMENTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("matrix", [EXPONENTIAL, CHAIN], ids=["exponential", "chain"])
 @pytest.mark.parametrize("splitting", MOMENTS)
 def test_stationary_moments_on_a_harmonic_potential(splitting: str, matrix: np.ndarray) -> None:
@@ -281,6 +282,7 @@ def test_pathwise_in_every_parameter(estimator: Any, splitting: str) -> None:
     check(estimate, slopes, value=value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", PARAMETERS)
 def test_pathwise_derivatives_at_fixed_noise(key: str) -> None:
     """Of the step itself, against central differences, in a double well."""
@@ -360,6 +362,7 @@ class OneNormal(GeneralizedLangevin):
         return eqx.tree_at(lambda state: state.auxiliary, found, alone)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [GeneralizedLangevin, OneNormal], ids=name)
 def test_the_continuous_adjoint_is_off_by_second_order(kind: type) -> None:
     coarse, fine = (np.linalg.norm(bias_of_the_continuous_adjoint(kind, dt)) for dt in (0.2, 0.1))
@@ -406,6 +409,7 @@ class Started(GeneralizedLangevin):
         return memory, jax.lax.stop_gradient(log_density)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [Undetached, Uncorrelated, Started], ids=name)
 def test_broken_path_densities_fail(mutant: type) -> None:
     good = clay("OBABO", 0.5)

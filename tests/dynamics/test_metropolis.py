@@ -191,6 +191,7 @@ class FreeProposal(Metropolis):
         return memory, self._log_proposal(state.position, proposed) + jnp.where(accepted, taken, refused)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [AcceptedAlone, WithoutRejection, WithoutChances, FreeProposal], ids=name)
 def test_broken_path_scores_fail(mutant: type) -> None:
     value, slopes = Kernel("mala", "barker").truth(HORIZON)

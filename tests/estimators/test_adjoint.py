@@ -62,6 +62,7 @@ def trapped(kind: type, dt: float = 0.02) -> Any:
     return clay(kind(WELL, x0=jnp.array([0.3, -0.7]), dt=dt))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INVERTIBLE)
 def test_it_equals_backpropagation_over_ten_thousand_steps(name):
     """Gradients by potential, dt, temperature, friction, mass, thermostat and start.
@@ -90,6 +91,7 @@ def test_what_nothing_reads_is_not_walked_back():
     agree(law, conserved, 21)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("friction", [0.0001, 3.0, 300.0])
 def test_friction_sets_how_often_a_state_is_kept(friction):
     """Over 80 to 6000 relaxation times, where undoing without kept states loses every digit."""
@@ -142,6 +144,7 @@ def test_any_fold_is_served(name):
         agree(law, MATTERS[name][0], 41)
 
 
+@pytest.mark.slow
 def test_chosen_parameters_and_any_spacing():
     law = trapped(BAOAB)
     wrt = lambda law: (law.friction, law.potential.b)
@@ -182,6 +185,7 @@ def other_noise(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Blocks, "_backward", wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", ["noise of other steps", "no force", "first step", "last step"])
 def test_mutants_fail(mutant, monkeypatch):
     law = trapped(Forceless if mutant == "no force" else BAOAB)
@@ -281,6 +285,7 @@ CONTINUOUS = Adjoint("continuous")
 SPRING = Harmonic(jnp.array(1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "potential", "order"), [(VelocityVerlet, WELL, 2), (BAOAB, WELL, 2), (OverdampedLangevin, SPRING, 1)]
 )
@@ -331,6 +336,7 @@ def test_noise_that_depends_on_the_state_is_taken_in_stratonovichs_sense():
     geometric(CONTINUOUS)
 
 
+@pytest.mark.slow
 def test_the_mutant_without_the_drift_of_ito_fails(monkeypatch):
     monkeypatch.setattr(_continuous, "_correction", lambda law, state, t: 0 * state)
     jax.clear_caches()

@@ -77,6 +77,7 @@ def left_out(found: Any, size: int) -> float:
     return float(np.mean([np.any(np.all(group._combine()[1] == 0, axis=2)) for group in groups]))
 
 
+@pytest.mark.slow
 def test_members_with_all_moments_are_rarely_left_out(monkeypatch):
     """Products of two squared normals: their tail index is seen above 1/2 in one of six sets of 2000, by chance."""
     found = gathered(LAW, OBSERVABLE, Combined(), SYSTEM.wrt, HORIZON, 200 * 2000)
@@ -177,6 +178,7 @@ class InSample(_Pool):
         return np.sum(weights * everyone, axis=1), weights[None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", [_Pool, InSample])
 def test_cross_fitting_is_unbiased_where_in_sample_weights_are_not(pool):
     """Exponential members whose sample mean and variance go together: the smaller of the two gets the weight."""

@@ -132,6 +132,7 @@ class OwnPoint(ContrastiveDivergence):
         return first, super()._fresh_chains(problem, rollout, law)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [WithoutNegative, WrongSign, FromTheOrigin, OneStepLess, OwnPoint])
 def test_mutants_fail(mutant):
     with pytest.raises(AssertionError):

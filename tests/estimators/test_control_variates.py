@@ -131,6 +131,7 @@ class InSample(_Controlled):
         return values - (variates @ _slopes(variates, values[:, 0]))[:, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [_Controlled, InSample])
 def test_cross_fitting_is_unbiased_where_in_sample_coefficients_are_not(kind):
     """E[z^2] = 1 with the variate z: slope and mean of a sample go together."""

@@ -93,6 +93,7 @@ def _half_a_mirror(normal, apart, uniform):
     return jnp.where(jnp.all(found == normal + apart), found, 0.5 * (found + normal))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [_always_meets, _meets_too_often, _half_a_mirror])
 def test_couplings_that_spoil_a_marginal_are_seen(mutant):
     assert marginals_differ(mutant) > 4

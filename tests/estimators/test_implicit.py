@@ -217,6 +217,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_broken_windows_fail(mutant: str) -> None:
     with pytest.raises(AssertionError):
@@ -271,6 +272,7 @@ def weighted(state: Any, law: Any) -> Any:
     return law.potential.k**2 * jnp.sum(state.position**2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [Implicit("grid"), Backwards("grid"), Unseen("grid")], ids=name)
 def test_broken_grids_fail(estimator: Any) -> None:
     """d(k^2 <x^2>)/dk = kT on a spring."""
@@ -356,6 +358,7 @@ class UncentredProjected(Implicit):
         return dataclasses.replace(found, product=found.product + 10 * found.mean)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Implicit, Transposed, BackwardsProjected, UnseenProjected, UncentredProjected])
 def test_broken_projections_fail(kind: type) -> None:
     if kind is Implicit:

@@ -124,6 +124,7 @@ def smooth(state):
     return jnp.stack([state.position[0] ** 2 + jnp.sin(state.position[1]), state.position[0] * state.position[1]])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [3, 10])
 @pytest.mark.parametrize("observe", [Final, TimeAverage])
 def test_two_coupled_coordinates(observe, window):
@@ -189,6 +190,7 @@ def of_the_tangent_before(problem, tangent, share, state, noise, t):
 ORIGINAL = malliavin._by_parts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [with_twice_the_spread, of_the_tangent_before])
 def test_spoiled_weights_fail(mutant, monkeypatch):
     monkeypatch.setattr(malliavin, "_by_parts", mutant)
@@ -218,6 +220,7 @@ def of_the_mean_alone(problem, tangent, share, state, noise, t):
     return MOVED(problem, tangent, share, state, jnp.zeros_like(noise), t)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [without_the_start, without_parameters, of_the_mean_alone])
 def test_spoiled_tangents_fail(mutant, monkeypatch):
     monkeypatch.setattr(malliavin, "_moved", mutant)

@@ -260,6 +260,7 @@ BENT = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", BENT, ids=name)
 def test_bent_path_estimators_fail(mutant):
     with pytest.raises(AssertionError):
@@ -272,6 +273,7 @@ def test_bent_reweighting_fails(bend):
         stationary(under(Reweighting, bend)())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bend", [Backwards, Unmoved, Unseen, Lifted], ids=name)
 def test_bent_implicit_derivatives_fail(bend):
     with pytest.raises(AssertionError):
@@ -333,6 +335,7 @@ class ForwardDifference(FiniteDifference):
 SPOILED = [GirsanovWithoutExplicit, BPTTWithoutExplicit, OneStepTooMany, NoisyDifference, ForwardDifference]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", SPOILED, ids=name)
 def test_spoiled_path_estimators_fail(mutant):
     with pytest.raises(AssertionError):

@@ -147,6 +147,7 @@ class BaselineOfTheEnd(ScoreFunction):
         return Direct(found.observable, jax.tree.map(lambda p: p * 0.5, found.product))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [OptimalWithoutExplicit("optimal"), BaselineOfTheEnd()], ids=str)
 def test_mutants_fail(mutant):
     with pytest.raises(AssertionError):

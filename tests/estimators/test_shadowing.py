@@ -104,6 +104,7 @@ def test_incomplete_shadowing_is_biased_on_lorenz():
         check_lorenz(Shadowing(complete=False))
 
 
+@pytest.mark.slow
 def test_adjoint_equals_tangent_for_all_parameters_at_once():
     tangent, adjoint = (lorenz(Shadowing(adjoint=flag), 400, 3) for flag in (False, True))
     np.testing.assert_allclose(jax.tree.leaves(adjoint.value), jax.tree.leaves(tangent.value), rtol=1e-9)
@@ -119,6 +120,7 @@ def test_lss_on_the_limit_cycle():
     check_cycle(Shadowing(method="lss", complete=False))
 
 
+@pytest.mark.slow
 def test_lss_finds_what_nilss_finds():
     """Both are bounded tangents of the same trajectory, and differ at its ends alone."""
     lss, nilss = (lorenz(Shadowing(method=name), 2000, 32) for name in ("lss", "nilss"))

@@ -90,6 +90,7 @@ def test_originals_pass(estimator):
     check(weighted(estimator, 10_000), WEIGHTED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", SPOILED)
 def test_mutants_fail(mutant, monkeypatch):
     estimator, place, name, spoil = SPOILED[mutant]

@@ -122,6 +122,7 @@ class OneStepLong(TruncatedBPTT):
         return TruncatedBPTT(self.window + 1, measure=False).replicate(problem, rollout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [Uncut(4), OneStepLong(4)], ids=lambda m: type(m).__name__)
 def test_mutants_fail(mutant):
     with pytest.raises(AssertionError):

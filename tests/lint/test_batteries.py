@@ -20,10 +20,11 @@ import pliant
 
 
 def of(cases: list[Case]) -> list:
-    return [pytest.param(case, id=case.name) for case in cases]
+    """All of them, of which every tenth is for every day."""
+    marks = lambda i: () if i % 10 == 0 else pytest.mark.slow
+    return [pytest.param(case, id=case.name, marks=marks(i)) for i, case in enumerate(cases)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "case", of(smooth_battery.CASES + fresh_smooth.CASES + second_smooth.CASES + third_smooth.CASES)
 )
@@ -32,7 +33,6 @@ def test_an_honest_program_raises_no_alarm(case: Case) -> None:
     assert not findings, findings
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", of(lying_battery.CASES + fresh_lying.CASES + second_lying.CASES + third_lying.CASES))
 def test_a_lying_program_is_caught(case: Case) -> None:
     report = pliant.lint(case.function, *case.arguments)

@@ -25,6 +25,8 @@ HONEST = [*smooth_battery.CASES, *fresh_smooth.CASES, *second_smooth.CASES, *thi
 LYING = [*lying_battery.CASES, *fresh_lying.CASES, *second_lying.CASES, *third_lying.CASES]
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(12)
 
+pytestmark = pytest.mark.slow
+
 
 def by_name(cases):
     return pytest.mark.parametrize("case", cases, ids=lambda case: case.name)

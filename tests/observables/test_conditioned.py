@@ -154,6 +154,7 @@ class HeldLaw(Conditioned):
         return super().term(stop_gradient(law), state)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [Conditioned, ThroughTheNodes, HeldState, HeldLaw])
 def test_mutants_fail(mutant):
     kind = type(

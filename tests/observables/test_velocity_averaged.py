@@ -56,6 +56,7 @@ class HeldVelocities(VelocityAveraged):
         return super().term(held, state)
 
 
+@pytest.mark.slow
 def test_held_velocities_fail():
     with pytest.raises(AssertionError):
         check(average(HeldVelocities(MIXED)), SMOOTH_TRUTH)

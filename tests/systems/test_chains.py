@@ -94,6 +94,7 @@ def test_what_is_not_known_has_no_truth():
         MetropolisChain().law(LatticeWalk)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [StochasticTriple(), MeasureValued(), ScoreFunction()], ids=name)
 @pytest.mark.parametrize("kind", CHAINS, ids=name)
 def test_estimators_of_draws_are_right(kind, estimator):
@@ -120,6 +121,7 @@ class Opposite(LatticeWalk):
         return memory, jnp.sum(jnp.log(jnp.where(hit, 1 - chance, chance)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", [HitsAlone, Opposite], ids=name)
 def test_wrong_scores_fail(mutant):
     system, law, observable, horizon = stated(LayeredDetector)
