@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -155,6 +156,19 @@ def test_what_is_looked_at_is_a_function_of_numbers_to_numbers():
 def test_arguments_may_be_counted_from_the_end():
     assert pliant.lint(lambda a, b: a + jnp.floor(b), 1.5, 2.9, argnums=-1).findings
     assert not pliant.lint(lambda a, b: a + jnp.floor(b), 1.5, 2.9, argnums=(0,)).findings
+
+
+def only_below(limit):
+    """A function that raises beyond a limit, as a solver does that has not converged."""
+    return lambda t: t**2 + 0 * eqx.error_if(t, t > limit, "not converged")
+
+
+def test_a_program_may_refuse_to_run_away_from_its_arguments():
+    assert not pliant.lint(only_below(2.05), 2.0).findings
+    jumping = lambda t: only_below(2.15)(t) + jnp.floor(t - 0.05)
+    assert [(f.severity, f.kind) for f in pliant.lint(jumping, 2.0)] == [("LIES", "floor")]
+    with pytest.raises(jax.errors.JaxRuntimeError, match="not converged"):
+        pliant.lint(only_below(1.0), 2.0)
 
 
 def test_findings_are_ranked_by_their_effect():

@@ -81,8 +81,11 @@ class Probe:
         self._slopes: dict[tuple[int, float], tuple] = {}
 
     def values(self, points: np.ndarray) -> np.ndarray:
-        """The outputs in one row, (points, outputs)."""
-        return np.asarray(self._compiled.values(*self._given, points))
+        """The outputs in one row, (points, outputs); none of them is a number where the program raises at one point."""
+        try:
+            return np.asarray(self._compiled.values(*self._given, points))
+        except jax.errors.JaxRuntimeError:
+            return np.full((len(points), self.weights.size), np.nan)
 
     @functools.cached_property
     def weights(self) -> np.ndarray:
@@ -119,12 +122,30 @@ class Probe:
     def _sample(self, pairs: list[tuple[int, float]], looking: bool) -> Iterator[tuple]:
         """Value, slope and records of each, in batches of one size."""
         size = 3 * len(self.directions)
-        run = self._compiled.looks if looking else self._compiled.slopes
         for part in (pairs[i : i + size] for i in range(0, len(pairs), size)):
-            chosen, steps = (np.resize(column, size) for column in zip(*part, strict=True))
-            vectors = self.directions[chosen]
-            found = jax.device_get(run(*self._given, self.theta + steps[:, None] * vectors, vectors, len(part)))
-            yield from (jax.tree.map(lambda array, row=row: array[row], found) for row in range(len(part)))
+            try:
+                yield from self._run(part, looking)
+            except jax.errors.JaxRuntimeError:
+                yield from [self._alone(pair, looking) for pair in part]
+
+    def _run(self, part: list[tuple[int, float]], looking: bool) -> list[tuple]:
+        run = self._compiled.looks if looking else self._compiled.slopes
+        chosen, steps = (np.resize(column, 3 * len(self.directions)) for column in zip(*part, strict=True))
+        vectors = self.directions[chosen]
+        found = jax.device_get(run(*self._given, self.theta + steps[:, None] * vectors, vectors, len(part)))
+        return [jax.tree.map(lambda array, row=row: array[row], found) for row in range(len(part))]
+
+    def _alone(self, pair: tuple[int, float], looking: bool) -> tuple:
+        """Of one point; no numbers and no edges where a program raises, as solvers do that do not converge."""
+        direction, step = pair
+        try:
+            return self._run([pair], looking)[0]
+        except jax.errors.JaxRuntimeError:
+            if step == 0:
+                raise
+            value, slope, records = self._run([(direction, 0.0)], looking)[0]
+            none = {path: r._replace(crossings=np.full_like(r.crossings, np.inf)) for path, r in records.items()}
+            return np.full_like(value, np.nan), np.full_like(slope, np.nan), none
 
     def locate(self, candidates: Sequence[tuple[Site, int, float]]) -> list[Edge]:
         """The edges of all candidates at once, by Newton's method or by halving, then both sides of each."""
