@@ -158,6 +158,13 @@ def test_arguments_may_be_counted_from_the_end():
     assert not pliant.lint(lambda a, b: a + jnp.floor(b), 1.5, 2.9, argnums=(0,)).findings
 
 
+def test_networks_hold_functions_too():
+    network = eqx.nn.MLP(2, 1, 4, 1, activation=jax.nn.tanh, key=KEY)
+    assert not pliant.lint(lambda network, x: network(x)[0], network, jnp.ones(2)).findings
+    assert pliant.lint(lambda network, x: jnp.floor(1e3 * network(x)[0]), network, jnp.ones(2)).findings
+    assert pliant.lint(lambda x, network: jnp.floor(1e3 * network(x)[0]), jnp.ones(2), network).findings
+
+
 def only_below(limit):
     """A function that raises beyond a limit, as a solver does that has not converged."""
     return lambda t: t**2 + 0 * eqx.error_if(t, t > limit, "not converged")

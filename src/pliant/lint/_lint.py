@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,9 +35,9 @@ def lint(
     """Where the derivative of `function` at `arguments` lies, and why.
 
     **Arguments**: `function`: anything that JAX can trace; `arguments`: where to look; `argnums`: which of them are
-    parameters, pytrees of numbers and arrays; the others stay as they are, Python numbers included; `directions`: how many
-    random directions to look along; `scale`: how far, relative to each parameter (to the largest of its array where it is
-    zero, to one where all are).
+    parameters, pytrees of numbers and arrays (what else is in them stays as it is); the others stay as they are, Python
+    numbers included; `directions`: how many random directions to look along; `scale`: how far, relative to each parameter
+    (to the largest of its array where it is zero, to one where all are).
 
     Works in double precision, whatever the program is run in. Cost: five forward derivatives of the function (three where
     one number moves) with the margins of all that could jump, five more for every edge that is looked at, and the
@@ -54,7 +55,7 @@ def lint(
     validate.positive("scale", scale)
     single = jnp.result_type(float) == jnp.float32
     with jax.enable_x64(True):
-        parameters = [_double(argument) if index in chosen else None for index, argument in enumerate(arguments)]
+        parameters = [_double(_numbers(given)) if index in chosen else None for index, given in enumerate(arguments)]
         others = [_double(argument, moving=False) for argument in arguments]
         moving = [leaf.size > 0 and jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(parameters)]
         if not any(moving):
@@ -72,7 +73,7 @@ def lint(
         found, held = _look(program, jax.tree.leaves(parameters), moving, directions, scale), held_by(program)
         del program
     if single:
-        given = [argument if index in chosen else None for index, argument in enumerate(arguments)]
+        given = [_numbers(argument) if index in chosen else None for index, argument in enumerate(arguments)]
         restore(_of_parameters(function, arguments), given, held)
     return Report(tuple(found), name)
 
@@ -106,7 +107,13 @@ def _opened(program: Program) -> Program:
 
 def _of_parameters(function: Callable, others: Sequence[Any]) -> Callable[[list], Any]:
     """As a function of its parameters, None where an argument is one of the `others`."""
-    return lambda moved: function(*(new if new is not None else old for new, old in zip(moved, others, strict=True)))
+    whole = lambda new, old: old if new is None else eqx.combine(new, old)
+    return lambda moved: function(*map(whole, moved, others))
+
+
+def _numbers(tree: Any) -> Any:
+    """What of it is made of numbers: a network's activation functions, say, are not."""
+    return eqx.filter(tree, eqx.is_array_like)
 
 
 def _directions(leaves: list[np.ndarray], count: int, scale: float) -> np.ndarray:
