@@ -158,6 +158,13 @@ def test_arguments_may_be_counted_from_the_end():
     assert not pliant.lint(lambda a, b: a + jnp.floor(b), 1.5, 2.9, argnums=(0,)).findings
 
 
+def test_a_program_that_names_its_precision_is_told_what_to_do():
+    single = lambda t: t * lax.scan(lambda c, _: (c * t, None), jnp.ones((), jnp.float32), None, length=3)[0]
+    with pytest.raises(TypeError) as raised:
+        pliant.lint(single, jnp.float32(0.9))
+    assert any("double precision" in note for note in raised.value.__notes__)
+
+
 def test_networks_hold_functions_too():
     network = eqx.nn.MLP(2, 1, 4, 1, activation=jax.nn.tanh, key=KEY)
     assert not pliant.lint(lambda network, x: network(x)[0], network, jnp.ones(2)).findings

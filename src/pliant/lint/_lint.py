@@ -28,6 +28,11 @@ _LOOKED_AT = (
     jax.errors.NonConcreteBooleanIndexError,
 )
 
+_SINGLE = (
+    "`pliant.lint` looks in double precision. Where the function names float32 itself, let it take the type of an argument "
+    "(`jnp.zeros(2, x.dtype)`, `jnp.zeros_like(x)`)."
+)
+
 
 def lint(
     function: Callable, *arguments: Any, argnums: int | Sequence[int] = 0, directions: int = 3, scale: float = 0.1
@@ -68,6 +73,10 @@ def lint(
             program = traced(_of_parameters(function, others), parameters)
         except _LOOKED_AT as error:
             return Report((_untraceable(error),), name)
+        except TypeError as error:
+            if "float32" in str(error):
+                error.add_note(_SINGLE)
+            raise
         if not any(result.size for result in program.results):
             raise ValueError("Argument `function` must return at least one number, but it returned none.")
         found, held = _look(program, jax.tree.leaves(parameters), moving, directions, scale), held_by(program)
