@@ -5,8 +5,8 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.validate import positive, positive_whole
-from pliant.smooth._arguments import one_of
+from pliant.core.validate import positive_whole
+from pliant.smooth._arguments import numbers, one_of, positive_width
 
 
 def anneal(start: ArrayLike, stop: ArrayLike, *, steps: int, form: str = "geometric") -> Callable[[ArrayLike], Array]:
@@ -23,15 +23,14 @@ def anneal(start: ArrayLike, stop: ArrayLike, *, steps: int, form: str = "geomet
 
     Source: Kirkpatrick, Gelatt and Vecchi, Science 220, 671 (1983) for geometric cooling.
     """
-    positive("start", start)
-    positive("stop", stop)
-    positive_whole("steps", steps)
-    between = one_of("form", _FORMS, form)
-    return lambda step: between(jnp.asarray(start, float), jnp.asarray(stop, float), jnp.clip(step / steps, 0, 1))
+    first, last = (jnp.asarray(positive_width(w, n), float) for w, n in ((start, "start"), (stop, "stop")))
+    count, between = positive_whole("steps", steps), one_of("form", _FORMS, form)
+    return lambda step: between(first, last, jnp.clip(numbers("step", step) / count, 0, 1))
 
 
 def _geometric(start: Array, stop: Array, share: Array) -> Float[Array, ""]:
-    return start * (stop / start) ** share
+    # The quotient of the two may be no number.
+    return start ** (1 - share) * stop**share
 
 
 def _linear(start: Array, stop: Array, share: Array) -> Float[Array, ""]:

@@ -4,8 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
-from pliant.smooth._arguments import positive_width
+from pliant.smooth._arguments import numbers, width_of_rows
 
 
 def argmax(x: ArrayLike, width: ArrayLike) -> tuple[Float[Array, "*shape"], Float[Array, "*shape n"]]:
@@ -17,12 +16,13 @@ def argmax(x: ArrayLike, width: ArrayLike) -> tuple[Float[Array, "*shape"], Floa
     single x. Over smooth laws of x it is of order 2. Ties share their weight, so that the index lies between them.
     The soft maximum $\sum_i p_i x_i$ is too small, by at most $w \log n$.
 
-    Raises ValueError for numbers, an empty axis, or a width that is not positive.
+    Raises ValueError for a single number or none, an empty axis, or a width that is not positive or does not fit the
+    batch. A value of -inf takes no share; +inf, like NaN, spoils its row.
 
     Source: the Boltzmann distribution of the values; Bridle, NIPS 2, 211 (1990).
     """
-    values = floating(x)
+    values = numbers("x", x)
     if values.ndim == 0 or values.shape[-1] == 0:
         raise ValueError(f"Argument `x` must have a last axis that is not empty, but its shape was {values.shape}.")
-    weights = jax.nn.softmax(values / jnp.asarray(positive_width(width))[..., None], axis=-1)
+    weights = jax.nn.softmax(values / width_of_rows(width, values)[..., None], axis=-1)
     return weights @ jnp.arange(values.shape[-1], dtype=weights.dtype), weights

@@ -5,7 +5,6 @@ from collections.abc import Callable
 import jax
 from jaxtyping import PyTree
 
-from pliant.core.validate import positive
 from pliant.smooth._arguments import positive_width
 from pliant.smooth._richardson import Extrapolated as _Extrapolated
 
@@ -25,11 +24,13 @@ def bias(function: Callable[[PyTree], PyTree], width: PyTree, *, order: float = 
     answer is a staircase, and the estimate serves as long as many events lie within a width; below that all is
     noise.
 
-    Raises ValueError for a width or order that is not positive. Cost: two evaluations.
+    Raises ValueError for no width, or a width or order that is not positive. Cost: two evaluations.
 
     Source: Richardson, Phil. Trans. R. Soc. A 210, 307 (1911).
     """
-    positive("order", order)
+    positive_width(order, "order")
+    if not jax.tree.leaves(width):
+        raise ValueError(f"Argument `width` must hold at least one width, but it was {width!r}.")
     jax.tree.map(positive_width, width)
     value, half = function(width), function(jax.tree.map(lambda w: w / 2, width))
     extrapolated = jax.tree.map(lambda fine, coarse: fine + (fine - coarse) / (2**order - 1), half, value)

@@ -5,8 +5,7 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
-from pliant.smooth._arguments import positive_width
+from pliant.smooth._arguments import numbers, positive_width, together
 from pliant.smooth._kernels import kernel_of
 
 
@@ -22,18 +21,26 @@ def clip(
     \sigma^2 w^2 (p(a) - p(b)) + O(w^4)$: order 2. At a corner it is $\pm w R(0)$: order 1 at a single x. Bounds
     closer than the width flatten the slope between them, by $1 - (b - a) k(0) / w$.
 
-    Raises ValueError for a width that is not positive, a lower bound above the upper one, or a kernel not listed.
+    Raises ValueError for what is no number, a width that is not positive, shapes that do not broadcast, a lower bound
+    above the upper one, or a kernel not listed. NaN stays NaN; infinite x are the bounds.
 
     Source: the convolution of the clip, which is the difference of two ramps; see `threshold`.
     """
-    if (
-        not isinstance(lower, Tracer)
-        and not isinstance(upper, Tracer)
-        and np.any(np.asarray(lower) > np.asarray(upper))
-    ):
+    ramp_of, width, values = kernel_of(kernel).ramp_of, positive_width(width), numbers("x", x)
+    lower, upper = _bound("lower", lower), _bound("upper", upper)
+    together(x=values, width=width, lower=lower, upper=upper)
+    known = not isinstance(lower, Tracer) and not isinstance(upper, Tracer)
+    if known and np.any(np.asarray(lower) > np.asarray(upper)):
         raise ValueError(f"Argument `lower` must not exceed `upper`, but they were {lower} and {upper}.")
-    ramp, width, x = kernel_of(kernel).ramp, positive_width(width), floating(x)
-    no_floor, no_ceiling = jnp.isneginf(lower), jnp.isposinf(upper)
-    floor, ceiling = jnp.where(no_floor, 0.0, lower), jnp.where(no_ceiling, 0.0, upper)
-    risen = jnp.where(no_floor, x, floor + width * ramp((x - floor) / width))
-    return risen - jnp.where(no_ceiling, 0.0, width * ramp((x - ceiling) / width))
+    # Seen from the nearer bound, beyond which both ramps vanish; from the other, their difference would lose its digits.
+    above = values > (lower + upper) / 2
+    sign, near, far = jnp.where(above, -1.0, 1.0), jnp.where(above, upper, lower), jnp.where(above, lower, upper)
+    from_near, from_far = (
+        ramp_of(sign * (values - jnp.where(jnp.isinf(bound), 0, bound)), width) for bound in (near, far)
+    )
+    risen = sign * (from_near - jnp.where(jnp.isinf(far), 0, from_far))
+    return jnp.where(jnp.isinf(near), values, jnp.where(jnp.isinf(near), 0, near) + risen)
+
+
+def _bound(name: str, value: ArrayLike) -> ArrayLike:
+    return value if isinstance(value, int | float) else numbers(name, value)

@@ -1,6 +1,6 @@
 """A bound on what flows back."""
 
-from functools import partial
+import functools
 from typing import Any
 
 import jax
@@ -9,14 +9,15 @@ from jaxtyping import Array, ArrayLike, Float, PyTree
 
 from pliant.core.labels import biased
 from pliant.core.validate import positive
-from pliant.smooth._arguments import one_of
+from pliant.smooth._arguments import numbers, one_of
 
 
 def clip_gradient(tree: PyTree, limit: ArrayLike, *, by: str = "norm") -> PyTree:
     r"""The tree as it is; the cotangent that comes back through it is shortened to `limit`.
 
     **Arguments**: `tree`, a pytree of arrays; `limit` > 0, in units of the cotangent; `by`: "norm" scales the whole
-    cotangent to the Euclidean norm `limit` where it is longer, and keeps its direction; "value" clips each component.
+    cotangent to the Euclidean norm `limit` where it is longer, and keeps its direction; "value" clips each component, of
+    complex ones both parts.
 
     BIASED wherever it clips, and exact where it does not. Clipping inside a recursion (`scan`) acts in every step:
     it bounds the growth over a trajectory, but the result is the gradient of no function. The label "clip_gradient"
@@ -28,12 +29,15 @@ def clip_gradient(tree: PyTree, limit: ArrayLike, *, by: str = "norm") -> PyTree
 
     Source: Pascanu, Mikolov and Bengio, ICML 28, 1310 (2013), algorithm 1.
     """
-    positive("limit", limit)
+    given = numbers("limit", limit)
+    positive("limit", given)
     one_of("by", _RULES, by)
-    return _clipped(by, tree, jnp.asarray(limit, float))
+    if by == "norm" and given.ndim:
+        raise ValueError(f"Argument `limit` of a norm must be one number, but its shape was {given.shape}.")
+    return _clipped(by, tree, given.astype(float))
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _clipped(by: str, tree: PyTree, limit: Float[Array, ""]) -> PyTree:
     return biased("clip_gradient", tree)
 
@@ -56,13 +60,23 @@ _clipped.defvjp(_forward, _backward)
 
 
 def _by_norm(leaves: list[Array], limit: Float[Array, ""]) -> Any:
-    norm = jnp.sqrt(sum((jnp.sum(jnp.abs(leaf) ** 2) for leaf in leaves), jnp.zeros(())))
-    scale = limit / jnp.maximum(norm, limit)
-    return lambda leaf: leaf * scale
+    # In units of the largest component: squares of what explodes overflow, and half precision has few numbers to sum.
+    sizes = [jnp.abs(leaf).astype(limit.dtype) for leaf in leaves]
+    largest = functools.reduce(jnp.maximum, [jnp.max(size, initial=0) for size in sizes], jnp.zeros_like(limit))
+    unit = jnp.where(largest == 0, 1, largest)
+    squared = sum((jnp.sum((size / unit) ** 2) for size in sizes), jnp.zeros_like(limit))
+    norm = jnp.sqrt(jnp.where(largest == 0, 1, squared))
+    short = (largest == 0) | (unit * norm <= limit)
+    return lambda leaf: jnp.where(short, leaf, leaf / unit * (limit / norm))
 
 
 def _by_value(leaves: list[Array], limit: Float[Array, ""]) -> Any:
-    return lambda leaf: jnp.clip(leaf, -limit, limit)
+    def shorten(leaf: Array) -> Array:
+        if jnp.iscomplexobj(leaf):
+            return jax.lax.complex(shorten(leaf.real), shorten(leaf.imag))
+        return jnp.clip(leaf, -limit, limit).astype(leaf.dtype)
+
+    return shorten
 
 
 _RULES = {"norm": _by_norm, "value": _by_value}

@@ -5,9 +5,8 @@ import numpy as np
 from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
-from pliant.smooth._arguments import positive_width
-from pliant.smooth._kernels import kernel_of
+from pliant.smooth._arguments import numbers, width_of_events
+from pliant.smooth._kernels import in_widths, kernel_of
 
 
 def histogram(
@@ -29,24 +28,31 @@ def histogram(
     histogram. Averaged over a smooth density p of events, the bias of a count is
     $\frac12 \sigma^2 w^2 [p'(e_{b+1}) - p'(e_b)] + O(w^4)$ an event: order 2.
 
-    Raises ValueError for a width that is not positive, edges that are not one increasing row of at least two,
-    weights of another shape, or a kernel not listed. Cost: O(events x bins), in memory too.
+    The first and the last edge may be infinite: open bins, which count infinite events as well.
+
+    Raises ValueError for what is no number, a width that is not positive or of another shape, edges that are not one
+    increasing row of at least two, weights of another shape, or a kernel not listed. Cost: O(events x bins), in memory
+    too.
 
     Source: the histogram of a kernel density; as a differentiable summary in neos, Simpson and Heinrich, J. Phys. Conf.
     Ser. 2438, 012105 (2023).
     """
-    step, values, bounds = kernel_of(kernel).step, floating(events), _increasing(edges)
-    q = jnp.ones_like(values) if weights is None else floating(weights)
+    step, values, bounds = kernel_of(kernel).step, numbers("events", events), _increasing(edges)
+    q = jnp.ones_like(values) if weights is None else numbers("weights", weights)
     if q.shape != values.shape:
         raise ValueError(f"Argument `weights` must have the shape of `events`, {values.shape}, but it was {q.shape}.")
-    width = jnp.broadcast_to(positive_width(width), values.shape)
-    below = step((bounds - values.reshape(-1, 1)) / width.reshape(-1, 1))
+    width = width_of_events(width, values)
+    # All events lie on one side of an infinite edge, infinite events too: an open bin counts them.
+    open_end = jnp.isinf(bounds)
+    risen = step(in_widths(jnp.where(open_end, 0, bounds) - values.reshape(-1, 1), width.reshape(-1, 1)))
+    below = jnp.where(open_end, bounds > 0, risen)
     return q.ravel() @ jnp.diff(below, axis=1)
 
 
 def _increasing(edges: ArrayLike) -> Float[Array, "edges"]:
-    if np.ndim(edges) != 1 or np.size(edges) < 2:
-        raise ValueError(f"Argument `edges` must have shape (bins + 1,), but it was {np.shape(edges)}.")
-    if not isinstance(edges, Tracer) and not np.all(np.diff(np.asarray(edges)) > 0):
-        raise ValueError("Argument `edges` must increase from each edge to the next, but they did not.")
-    return floating(edges)
+    bounds = numbers("edges", edges)
+    if bounds.ndim != 1 or bounds.size < 2:
+        raise ValueError(f"Argument `edges` must have shape (bins + 1,), but it was {bounds.shape}.")
+    if not isinstance(bounds, Tracer) and not np.all(np.diff(np.asarray(bounds)) > 0):
+        raise ValueError(f"Argument `edges` must increase from each edge to the next, but it was {edges}.")
+    return bounds

@@ -2,9 +2,8 @@
 
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
-from pliant.smooth._arguments import positive_width
-from pliant.smooth._kernels import kernel_of
+from pliant.smooth._arguments import numbers, positive_width, together
+from pliant.smooth._kernels import in_widths, kernel_of
 
 
 def inside(distance: ArrayLike, width: ArrayLike, *, kernel: str = "cubic") -> Float[Array, "*shape"]:
@@ -19,9 +18,12 @@ def inside(distance: ArrayLike, width: ArrayLike, *, kernel: str = "cubic") -> F
     derivative by parameters of a shape has the same order. An intersection is a product of indicators, a complement
     one minus it.
 
-    Raises ValueError for a width that is not positive, or a kernel not listed.
+    Raises ValueError for what is no number, a width that is not positive, shapes that do not broadcast, or a kernel not
+    listed.
 
     Source: Osher and Fedkiw, Level Set Methods (2003), section 1.5; the bias is Steiner's formula averaged over
     the kernel.
     """
-    return kernel_of(kernel).step(-floating(distance) / positive_width(width))
+    values, width = numbers("distance", distance), positive_width(width)
+    together(distance=values, width=width)
+    return kernel_of(kernel).step(in_widths(-values, width))

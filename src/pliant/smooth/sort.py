@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
-from pliant.smooth._arguments import positive_width
+from pliant.smooth._arguments import numbers, width_of_rows
 from pliant.smooth._kernels import Kernel, kernel_of
 
 Function = Callable[[Array], Array]
@@ -28,18 +27,18 @@ def sort(x: ArrayLike, width: ArrayLike, *, kernel: str = "logistic") -> Float[A
     exponentially close; ties are spread over the kernel, order 1 at a single x. The sum is kept where the gaps are
     wide or the values symmetric.
 
-    Raises ValueError for numbers, a width that is not positive, or a kernel not listed. A NaN spoils its row. Cost:
-    a root search, O(n²) for each of some ten iterations, in memory O(n²); derivatives of every order by the
-    implicit function theorem.
+    Raises ValueError for a single number or none, a width that is not positive or does not fit the batch, or a kernel
+    not listed. NaN and infinities spoil their row. Cost: a root search, O(n²) for each of some ten iterations, in
+    memory O(n²); derivatives of every order by the implicit function theorem.
 
     Source: Azzalini, Biometrika 68, 326 (1981): the quantiles of a kernel estimate of the distribution function.
     """
-    chosen, values = kernel_of(kernel), floating(x)
+    chosen, values = kernel_of(kernel), numbers("x", x)
     if values.ndim == 0:
         raise ValueError("Argument `x` must have an axis to sort along, but it was a number.")
+    width = width_of_rows(width, values)
     if values.size == 0:
         return values
-    width = jnp.asarray(positive_width(width))
     return _rows(chosen, values, width)
 
 

@@ -2,9 +2,8 @@
 
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
-from pliant.smooth._arguments import positive_width
-from pliant.smooth._kernels import kernel_of
+from pliant.smooth._arguments import numbers, positive_width, together
+from pliant.smooth._kernels import in_widths, kernel_of
 
 
 def step(x: ArrayLike, width: ArrayLike, *, kernel: str = "logistic") -> Float[Array, "*shape"]:
@@ -18,9 +17,12 @@ def step(x: ArrayLike, width: ArrayLike, *, kernel: str = "logistic") -> Float[A
     $-\frac12 \sigma^2 w^2 p'(0) + O(w^4)$, with $\sigma^2 w^2$ the variance: order 2, for the derivative by
     whatever moves p as well. At a single x it vanishes as the tail does, and at the edge it stays 1/2.
 
-    Raises ValueError for a width that is not positive, or a kernel not listed. NaN stays NaN.
+    Raises ValueError for what is no number, a width that is not positive, shapes that do not broadcast, or a kernel not
+    listed. NaN stays NaN; infinite x are 0 or 1, with derivatives 0.
 
     Source: the convolution of the Heaviside step; the cubic kernel is that of Epanechnikov, Theory Probab. Appl. 14, 153
     (1969), whose integral is the cubic Hermite step.
     """
-    return kernel_of(kernel).step(floating(x) / positive_width(width))
+    values, width = numbers("x", x), positive_width(width)
+    together(x=values, width=width)
+    return kernel_of(kernel).step(in_widths(values, width))

@@ -1,13 +1,9 @@
 """Switching functions of potentials."""
 
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
-from pliant.core.validate import positive
-from pliant.smooth._arguments import one_of, positive_width
+from pliant.smooth._arguments import not_beyond, numbers, one_of, positive_width, together
 
 
 def switch(
@@ -25,27 +21,27 @@ def switch(
     differ at order 1 in w. The force has a hump of height about u / w there: w of at least a tenth of the radius is
     usual.
 
-    Raises ValueError for a width or radius that is not positive, a width above the radius, or a form not listed.
+    Raises ValueError for what is no number, a width or radius that is not positive, a width above the radius, shapes
+    that do not broadcast, or a form not listed. NaN stays NaN.
 
     Source: Brooks et al., J. Comput. Chem. 4, 187 (1983) for "charmm"; OpenMM User Guide, "Lennard-Jones interaction", for
     "quintic", the Hermite polynomial with two flat derivatives at both ends.
     """
-    values, width = floating(distance), positive_width(width)
-    positive("radius", radius)
-    known = not isinstance(width, Tracer) and not isinstance(radius, Tracer)
-    if known and np.any(np.asarray(width) > np.asarray(radius)):
-        raise ValueError(f"Argument `width` must not exceed `radius`, but they were {width} and {radius}.")
+    values, width, radius = numbers("distance", distance), positive_width(width), positive_width(radius, "radius")
+    together(distance=values, width=width, radius=radius)
+    not_beyond(width, radius)
     outer = jnp.asarray(radius, values.dtype)
-    return one_of("form", _FORMS, form)(values, outer - width, outer)
+    # The way that is left, not the way from where it began: a narrow width is lost in `radius - width`.
+    return one_of("form", _FORMS, form)(jnp.where(values > outer, outer, values), width, outer)
 
 
-def _quintic(r: Array, inner: Array, outer: Array) -> Array:
-    t = jnp.clip((r - inner) / (outer - inner), 0, 1)
+def _quintic(r: Array, width: ArrayLike, outer: Array) -> Array:
+    t = jnp.clip(1 - (outer - r) / width, 0, 1)
     return 1 - t**3 * (10 - t * (15 - 6 * t))
 
 
-def _charmm(r: Array, inner: Array, outer: Array) -> Array:
-    t = jnp.clip((r**2 - inner**2) / (outer**2 - inner**2), 0, 1)
+def _charmm(r: Array, width: ArrayLike, outer: Array) -> Array:
+    t = jnp.clip(1 - (outer - r) / width * ((outer + r) / (2 * outer - width)), 0, 1)
     return (1 - t) ** 2 * (1 + 2 * t)
 
 

@@ -2,9 +2,8 @@
 
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
-from pliant.smooth._arguments import positive_width
-from pliant.smooth._kernels import kernel_of
+from pliant.smooth._arguments import numbers, positive_width, together
+from pliant.smooth._kernels import in_widths, kernel_of
 
 
 def threshold(
@@ -20,10 +19,13 @@ def threshold(
     density p of x, its bias is $\frac12 \sigma^2 w^2 (p(l) - l\,p'(l)) + O(w^4)$: order 2. At the kink itself it is
     $w R(0)$ = 0.69, 0.40, 0.19 w: order 1 at a single x. From above where the level is 0.
 
-    Raises ValueError for a width that is not positive, or a kernel not listed. NaN stays NaN.
+    Raises ValueError for what is no number, a width that is not positive, shapes that do not broadcast, or a kernel not
+    listed. NaN stays NaN.
 
     Source: the convolution of the ramp; Dugas, Bengio, Bélisle, Nadeau and Garcia, NIPS 13, 472 (2000) for softplus.
     """
-    chosen, width = kernel_of(kernel), positive_width(width)
-    u = (floating(x) - level) / width
-    return chosen.ramp(u) * width + chosen.step(u) * level
+    chosen, width, values = kernel_of(kernel), positive_width(width), numbers("x", x)
+    level = level if isinstance(level, int | float) else numbers("level", level)
+    together(x=values, width=width, level=level)
+    above = values - level
+    return chosen.ramp_of(above, width) + chosen.step(in_widths(above, width)) * level

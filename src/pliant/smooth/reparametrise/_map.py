@@ -1,10 +1,15 @@
 """What every map from free numbers is."""
 
 import abc
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 from jaxtyping import Array, ArrayLike, Float
+
+from pliant.smooth._arguments import numbers
 
 
 class Map(eqx.Module):
@@ -24,6 +29,23 @@ class Map(eqx.Module):
     @abc.abstractmethod
     def log_volume(self, free: ArrayLike) -> Float[Array, ""]:
         """log |det J|, over all the free numbers: what a log density of the value gains as one of the free numbers."""
+
+
+def rows(name: str, value: ArrayLike) -> Float[Array, "*shape n"]:
+    """Numbers along a last axis; ValueError where there is none."""
+    given = numbers(name, value)
+    if given.ndim == 0:
+        raise ValueError(f"Argument `{name}` must have a last axis, but it was a single number.")
+    return given
+
+
+def check_bound(name: str, value: Any) -> None:
+    """ValueError unless a field is a number or an array, finite where it is known."""
+    if isinstance(value, Tracer):
+        return
+    is_number = isinstance(value, int | float) or hasattr(value, "__array__")
+    if not is_number or not np.all(np.isfinite(np.asarray(value))):
+        raise ValueError(f"Argument `{name}` must be finite, a number or an array, but it was {value!r}.")
 
 
 def log_sigmoid_slope(free: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

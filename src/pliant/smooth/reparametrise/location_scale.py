@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float, PRNGKeyArray
 
-from pliant.core.trees import floating
-from pliant.core.validate import positive, prng_key
-from pliant.smooth._arguments import one_of
+from pliant.core.validate import prng_key
+from pliant.smooth._arguments import numbers, one_of, positive_width, together
 
 
 def location_scale(
@@ -27,16 +26,20 @@ def location_scale(
     is continuous, and misses every jump of f. Cauchy draws have no mean. The same key gives the same z: common
     random numbers.
 
-    Raises ValueError for a scale that is not positive, or a law not listed.
+    Raises ValueError for what is no number, a scale that is not positive, a shape that location and scale do not
+    broadcast to, or a law not listed.
 
     Source: Kingma and Welling, ICLR (2014); Glasserman, Monte Carlo Methods in Financial Engineering (2004),
     section 7.2.
     """
     draw = one_of("law", _LAWS, law)
-    positive("scale", scale)
-    location, scale = floating(location), floating(scale)
-    if shape is None:
-        shape = jnp.broadcast_shapes(location.shape, scale.shape)
+    location, scale = numbers("location", location), numbers("scale", positive_width(scale, "scale"))
+    together(location=location, scale=scale)
+    whole = jnp.broadcast_shapes(location.shape, scale.shape)
+    shape = whole if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
+    # Otherwise one z would serve several draws, which would not be independent.
+    if len(shape) < len(whole) or any(n not in (1, m) for n, m in zip(reversed(whole), reversed(shape), strict=False)):
+        raise ValueError(f"Argument `shape` must be one that location and scale, {whole}, fill, but it was {shape}.")
     return location + scale * draw(prng_key(key), shape, jnp.result_type(location, scale))
 
 

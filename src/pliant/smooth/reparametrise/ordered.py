@@ -3,8 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
-from pliant.smooth.reparametrise._map import Map
+from pliant.smooth.reparametrise._map import Map, rows
 
 
 class Ordered(Map):
@@ -13,16 +12,18 @@ class Ordered(Map):
     For edges of bins, cut points and levels whose order must hold. In floating point a gap below the rounding error
     of the numbers closes.
 
+    Raises ValueError for a single number.
+
     Source: Stan Reference Manual, "Ordered vector".
     """
 
     def __call__(self, free: ArrayLike) -> Float[Array, "*shape n"]:
-        free = floating(free)
+        free = rows("free", free)
         return jnp.cumsum(jnp.concatenate([free[..., :1], jnp.exp(free[..., 1:])], axis=-1), axis=-1)
 
     def inverse(self, value: ArrayLike) -> Float[Array, "*shape n"]:
-        value = floating(value)
+        value = rows("value", value)
         return jnp.concatenate([value[..., :1], jnp.log(jnp.diff(value, axis=-1))], axis=-1)
 
     def log_volume(self, free: ArrayLike) -> Float[Array, ""]:
-        return jnp.sum(floating(free)[..., 1:])
+        return jnp.sum(rows("free", free)[..., 1:])

@@ -5,9 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
-from pliant.smooth._arguments import one_of
-from pliant.smooth.reparametrise._map import Map
+from pliant.smooth._arguments import numbers, one_of
+from pliant.smooth.reparametrise._map import Map, check_bound
 
 
 class Positive(Map):
@@ -16,7 +15,7 @@ class Positive(Map):
     **Fields**: `floor`; `form`: "exp", for scales whose size is unknown (a step is a factor), or "softplus", the
     identity far above the floor and no overflow.
 
-    Raises ValueError for a form not listed.
+    Raises ValueError for a floor that is known and not finite, or a form not listed.
 
     Source: Stan Reference Manual, "Lower bounded scalar"; Dugas et al., NIPS 13, 472 (2000) for softplus.
     """
@@ -25,16 +24,17 @@ class Positive(Map):
     form: str = eqx.field(default="exp", static=True)
 
     def __check_init__(self) -> None:
+        check_bound("floor", self.floor)
         one_of("form", {"exp": None, "softplus": None}, self.form)
 
     def __call__(self, free: ArrayLike) -> Float[Array, "*shape"]:
-        free = floating(free)
+        free = numbers("free", free)
         return self.floor + (jnp.exp(free) if self.form == "exp" else jax.nn.softplus(free))
 
     def inverse(self, value: ArrayLike) -> Float[Array, "*shape"]:
-        above = floating(value) - self.floor
+        above = numbers("value", value) - self.floor
         return jnp.log(above) if self.form == "exp" else above + jnp.log(-jnp.expm1(-above))
 
     def log_volume(self, free: ArrayLike) -> Float[Array, ""]:
-        free = floating(free)
+        free = numbers("free", free)
         return jnp.sum(free if self.form == "exp" else jax.nn.log_sigmoid(free))

@@ -4,17 +4,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Bool, Float
 
-from pliant.core.trees import floating
+from pliant.smooth._arguments import numbers
 
 
 def symmetric(matrix: ArrayLike) -> Float[Array, "*shape n n"]:
     """The symmetric part; ValueError for what is not a square real matrix."""
-    array = jnp.asarray(matrix)
-    if array.ndim < 2 or array.shape[-1] != array.shape[-2] or jnp.iscomplexobj(array):
+    array = numbers("matrix", matrix)
+    if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
         raise ValueError(
             f"Argument `matrix` must be real with shape (..., n, n), but it was of {array.dtype} with shape {array.shape}."
         )
-    array = floating(array)
     return (array + transposed(array)) / 2
 
 

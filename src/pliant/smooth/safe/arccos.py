@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
+from pliant.smooth._arguments import numbers
 
 
 def arccos(x: ArrayLike) -> Float[Array, "*shape"]:
@@ -18,6 +18,6 @@ def arccos(x: ArrayLike) -> Float[Array, "*shape"]:
     Source: the derivative of an even function of the angle at 0, which vanishes; for the digits, Kahan, "How futile are
     mindless assessments of roundoff in floating-point computation?" (2006), "Mangled angles".
     """
-    x = floating(x)
+    x = numbers("x", x)
     ends = jnp.abs(x) >= 1
     return jnp.where(ends, jnp.where(x > 0, 0, jnp.pi), jnp.arccos(jnp.where(ends, 0, x))).astype(x.dtype)

@@ -4,8 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
-from pliant.smooth._arguments import positive_width
+from pliant.smooth._arguments import numbers, positive_width, together
 
 
 def log(x: ArrayLike, *, floor: ArrayLike | None = None) -> Float[Array, "*shape"]:
@@ -18,13 +17,15 @@ def log(x: ArrayLike, *, floor: ArrayLike | None = None) -> Float[Array, "*shape
     included: a penalty where a sharp logarithm has none. The bias of a mean over a density that is finite at 0 is
     of order 1 in a.
 
-    Raises ValueError for a floor that is not positive. NaN stays NaN.
+    Raises ValueError for what is no number, a floor that is not positive, or shapes that do not broadcast. NaN stays NaN.
 
     Source: an extrapolated barrier, as in Ben-Tal and Zibulevsky, SIAM J. Optim. 7, 347 (1997), by a line in place of
     their parabola.
     """
-    x = floating(x)
+    x = numbers("x", x)
     if floor is None:
         floor = float(np.sqrt(jnp.finfo(x.dtype).tiny))
-    below = x < positive_width(floor, "floor")
-    return jnp.where(below, jnp.log(floor) + (x / floor - 1), jnp.log(jnp.where(below, 1, x)))
+    lowest = positive_width(floor, "floor")
+    together(x=x, floor=lowest)
+    below = x < lowest
+    return jnp.where(below, jnp.log(lowest) + (x / lowest - 1), jnp.log(jnp.where(below, 1, x)))

@@ -22,10 +22,13 @@ def matrix_function(function: Elementwise, matrix: ArrayLike) -> Float[Array, "*
     the cube root of the rounding error, relative to the largest: f must be smooth on that scale. Second derivatives
     are right where levels are distinct, and NaN where they are not.
 
-    Raises ValueError for a matrix that is not square and real. Cost: O(n³), and f and f' of an n x n array.
+    Raises ValueError for what is no function, or a matrix that is not square and real. Cost: O(n³), and f and f' of an
+    n x n array.
 
     Source: Daleckii and Krein, AMS Transl. 47, 1 (1965); Higham, Functions of Matrices (2008), theorem 3.11.
     """
+    if not callable(function):
+        raise ValueError(f"Argument `function` must be a function of the levels, but it was {function!r}.")
     given = symmetric(matrix)
     # What f closes over becomes an argument, for a derivative of its own.
     closed, constants = jax.closure_convert(function, jnp.zeros_like(given, shape=given.shape[-1:]))

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from pliant.core.geometry import safe_norm
-from pliant.core.trees import floating
+from pliant.smooth._arguments import numbers
+from pliant.smooth.safe._scale import unit
 
 
 def norm(x: ArrayLike, *, axis: int | None = -1) -> Float[Array, "*shape"]:
@@ -12,11 +13,17 @@ def norm(x: ArrayLike, *, axis: int | None = -1) -> Float[Array, "*shape"]:
 
     **Arguments**: `x`; `axis`: the one to take it along, or None for the whole array.
 
-    Values are exact but where squares overflow or underflow: beyond about 1e154, or 1e19 in float32, and their
-    inverses. Second derivatives at 0 are 0 as well, by convention. NaN stays NaN.
+    Values are exact, those of vectors whose squares would overflow or underflow too. Second derivatives at 0 are 0 as
+    well, by convention. NaN stays NaN.
+
+    Raises ValueError for what is no number, or an axis that is not there.
 
     Source: Rockafellar, Convex Analysis (1970), section 23: the subgradients at 0 fill the
     unit ball, of which this is the centre.
     """
-    x = floating(x)
-    return safe_norm(x.ravel() if axis is None else jnp.moveaxis(x, axis, -1))
+    given = numbers("x", x)
+    if axis is not None and not (isinstance(axis, int) and -given.ndim <= axis < given.ndim):
+        raise ValueError(f"Argument `axis` must be one of the {given.ndim} of `x`, or None, but it was {axis!r}.")
+    rows = given.ravel() if axis is None else jnp.moveaxis(given, axis, -1)
+    scale = unit(rows)
+    return scale[..., 0] * safe_norm(rows / scale)

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
-from pliant.core.trees import floating
+from pliant.smooth._arguments import numbers
 
 
 def sqrt(x: ArrayLike) -> Float[Array, "*shape"]:
@@ -15,6 +15,6 @@ def sqrt(x: ArrayLike) -> Float[Array, "*shape"]:
 
     Source: JAX documentation, FAQ, "Gradients contain NaN where using where": the root is taken of 1 where x is 0.
     """
-    x = floating(x)
+    x = numbers("x", x)
     vanishes = x == 0
     return jnp.where(vanishes, 0, jnp.sqrt(jnp.where(vanishes, 1, x)))

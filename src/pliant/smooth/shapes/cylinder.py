@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from pliant.core.geometry import safe_norm
-from pliant.core.trees import floating
+from pliant.smooth._arguments import direction, numbers, points, positive_width
 
 
 def cylinder(
@@ -24,9 +24,13 @@ def cylinder(
 
     Exact everywhere, rounded outside the rims. On the axis the derivative of the distance across is 0 by convention.
 
+    Raises ValueError for what is no number, points of another shape, an axis that is zero, or a radius or height that is
+    not positive.
+
     Source: Quilez, "Distance functions", iquilezles.org.
     """
-    away, along = floating(point) - jnp.asarray(centre), floating(jnp.asarray(axis))
+    away, along = points(point, 3) - numbers("centre", centre), direction("axis", axis)
+    radius, height = positive_width(radius, "radius"), positive_width(height, "height")
     along = along / safe_norm(along)
     level = away @ along
     across = safe_norm(away - level[..., None] * along) - radius

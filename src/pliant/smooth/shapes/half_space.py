@@ -1,10 +1,9 @@
 """One side of a plane."""
 
-import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
 from pliant.core.geometry import safe_norm
-from pliant.core.trees import floating
+from pliant.smooth._arguments import direction, numbers, points
 
 
 def half_space(point: ArrayLike, *, normal: ArrayLike, offset: ArrayLike = 0.0) -> Float[Array, "*shape"]:
@@ -14,7 +13,9 @@ def half_space(point: ArrayLike, *, normal: ArrayLike, offset: ArrayLike = 0.0) 
 
     Exact, of slope one everywhere. Smooth in all arguments.
 
+    Raises ValueError for what is no number, a normal that is zero, or points of another dimension.
+
     Source: the Hesse normal form; Osher and Fedkiw, Level Set Methods and Dynamic Implicit Surfaces (2003), chapter 2.
     """
-    outwards = floating(normal)
-    return floating(point) @ (outwards / safe_norm(outwards)) - jnp.asarray(offset)
+    outwards = direction("normal", normal)
+    return points(point, outwards.size) @ (outwards / safe_norm(outwards)) - numbers("offset", offset)
